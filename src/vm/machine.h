@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* machine.h - one whole VM: memory, partition, buses, chips, Hyper-V, VMBus, service providers.
+ *
+ * Threads: one thread a VP, and the thread inside machine_run(), whose loop drives chips' timers,
+ * VMBus channels and the console.  All functions here are for that thread (or for whoever made the
+ * machine, while it does not run), unless they say "any thread".
+ *
+ *     machine_new() -> machine_start() -> machine_run() ... outcome -> machine_free()
+ *
+ * Callbacks of the program (console bytes, timers, signals) hang on machine_loop(). */
+#pragma once
+
+#include "base/loop.h"
+#include "cpu/engine.h"
+
+#define MACHINE_MEMORY_MIN     (8 * MIB)
+#define MACHINE_MEMORY_DEFAULT (512 * MIB)
+#define MACHINE_UARTS          2
+#define MACHINE_NAME_MAX       100
+
+/* The other end of a serial port. */
+struct console_ops {
+    /* The guest sent a byte.  Any VP's thread, bus lock held: quick, and no call back here. */
+    void (*put)(void *owner, uint8_t byte);
+    /* The port can take input again after machine_console_input() took less than all.  May be NULL. */
+    void (*room)(void *owner);
+};
+
+struct machine_config {
+    const char *name;
+    enum engine_kind engine; /* ENGINE_AUTO: measured by machine_new() */
+    enum soft_mode soft_mode;
+    uint64_t memory; /* bytes, whole MiB */
+    unsigned n_vps;
+    const char *kernel, *initrd, *append; /* paths; initrd and append may be NULL */
+    bool no_reboot;                       /* a reboot ends the run like a power-off */
+    bool test_devices;                    /* exit port and the like, for kvm-unit-tests */
+    struct {
+        const struct console_ops *ops; /* NULL: nothing is plugged in */
+        void *owner;
+    } uart[MACHINE_UARTS];
+    /* Lines for a person: what a panicking guest reported, what was chosen and why.  Any thread. */
+    void (*say)(void *owner, const char *line);
+    void *say_owner;
+};
+
+enum machine_outcome {
+    MACHINE_OFF,      /* powered off */
+    MACHINE_REBOOTED, /* wanted to reboot, and the configuration forbids it */
+    MACHINE_DIED,     /* machine_death() says how */
+    MACHINE_STOPPED,  /* machine_stop() */
+    MACHINE_EXITED,   /* the test device's exit port: machine_exit_code() */
+};
+
+struct machine;
+
+/* Checks the configuration, makes everything and loads the kernel.  Nothing runs yet. */
+int machine_new(const struct machine_config *cfg, struct machine **ret, struct err *err);
+void machine_free(struct machine *m);
+
+struct loop *machine_loop(struct machine *m);
+struct clock *machine_clock(struct machine *m);
+struct partition *machine_partition(struct machine *m);
+
+/* VPs begin.  Then run the loop until the guest ends or machine_stop() is called. */
+int machine_start(struct machine *m, struct err *err);
+enum machine_outcome machine_run(struct machine *m);
+void machine_stop(struct machine *m); /* any thread */
+
+const char *machine_death(const struct machine *m); /* one line, for MACHINE_DIED */
+unsigned machine_exit_code(const struct machine *m);
+
+/* All VPs stand, the machine's clock too, when pause returns. */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+bool machine_paused(const struct machine *m);
+
+/* Ask the guest to power down: by the shutdown integration service; by the ACPI power button. */
+int machine_shutdown(struct machine *m, struct err *err);
+void machine_power_button(struct machine *m);
+
+/* Power-cycle: everything to its reset state, the kernel loaded again. */
+void machine_reset(struct machine *m);
+void machine_nmi(struct machine *m);
+
+/* Bytes for the guest's serial port; returns how many it took. */
+size_t machine_console_input(struct machine *m, unsigned uart, const void *bytes, size_t n);
+
+/* Text for the monitor: registers of a VP (paused meanwhile), counters, all devices' state. */
+void machine_print_registers(struct machine *m, FILE *to);
+void machine_print_counters(struct machine *m, FILE *to);
+void machine_print_devices(struct machine *m, FILE *to);
+
+/* Save to a file all that the guest could notice; the machine stays paused.  Restore into a machine
+ * that was just made with the same configuration (the kernel is not needed then). */
+int machine_save(struct machine *m, const char *path, struct err *err);
+int machine_restore(struct machine *m, const char *path, struct err *err);
