@@ -143,6 +143,7 @@ struct soft_vp {
     uint32_t mp_state;    /* enum vp_mp_state; any thread reads */
     uint8_t sipi_vector;
     uint64_t deadline_ns; /* vp_set_deadline() */
+    uint64_t poll_tsc;    /* host TSC at which the own timers want a look: soft_poll() */
 
     struct soft *soft;
     struct lapic *lapic;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* lapic.h - the local APIC of the soft engine: xAPIC page and x2APIC MSRs, timer, IPIs.
  *
- * IRR is set by any thread (atomics); everything else belongs to the VP's thread. */
+ * IRR is set by any thread (atomics); everything else belongs to the VP's thread.
+ * The timer counts at 1 GHz, as KVM's does: a saved APIC goes on at the same pace on both engines. */
 #pragma once
 
 #include "cpu/soft/cpu.h"
+
+#define LAPIC_HZ UINT64_C(1000000000)
 
 int lapic_init(struct soft_vp *vp);
 void lapic_done(struct soft_vp *vp);
@@ -15,7 +18,7 @@ bool lapic_covers(const struct soft_vp *vp, gpa_t at);
 uint32_t lapic_read(struct soft_vp *vp, unsigned off);
 void lapic_write(struct soft_vp *vp, unsigned off, uint32_t value);
 
-/* x2APIC MSRs 0x800..0x8ff.  false: #GP.  And IA32_APIC_BASE's rules. */
+/* x2APIC MSRs 0x800..0x8ff, and IA32_TSC_DEADLINE (0x6e0).  false: #GP.  And IA32_APIC_BASE's rules. */
 bool lapic_msr_read(struct soft_vp *vp, uint32_t msr, uint64_t *ret);
 bool lapic_msr_write(struct soft_vp *vp, uint32_t msr, uint64_t value);
 bool lapic_set_base(struct soft_vp *vp, uint64_t value);

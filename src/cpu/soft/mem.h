@@ -13,6 +13,9 @@
 
 #include "cpu/soft/cpu.h"
 
+/* What CPUID 0x80000008 says: bits above it are reserved in page tables. */
+#define SOFT_PHYS_BITS 40
+
 #define TLB_BITS    12
 #define TLB_ENTRIES (1u << TLB_BITS)
 
@@ -96,6 +99,9 @@ void *mem_span_write(struct soft_vp *vp, uint64_t va, size_t n, size_t *ret_n);
  * host address of the page (NULL: MMIO; then read bytes through the exits). */
 gpa_t mem_fetch_page(struct soft_vp *vp, uint64_t va, const uint8_t **ret_host);
 
+/* A pointer that tlb_hit(), mem_span_*() or mem_rmw_begin() gave is good until the VP's next store
+ * that misses the TLB, or its next safe point: until then decoding code from the page waits for it. */
+
 /* Translate without side effects (debugger). */
 bool mmu_translate(struct soft_vp *vp, uint64_t va, gpa_t *ret);
 
@@ -104,7 +110,10 @@ void mmu_set_cr3(struct soft_vp *vp, uint64_t value); /* checked value; bit 63: 
 void mmu_flush_page(struct soft_vp *vp, uint64_t va); /* INVLPG: all privileges, this PCID + global */
 void mmu_flush_all(struct soft_vp *vp, bool globals); /* CR4/CR0/EFER changes, INVPCID, hypercall */
 void mmu_flush_pcid(struct soft_vp *vp, unsigned pcid, bool one_page, uint64_t va); /* INVPCID */
-void mmu_select_set(struct soft_vp *vp);              /* privilege or AC changed: sets vp->tlb */
+
+/* Privilege, AC, CR0, CR4, EFER or DR0..DR7 changed: sets vp->tlb, and drops by itself what the change
+ * makes wrong. */
+void mmu_select_set(struct soft_vp *vp);
 
 /* run.c: the jump cache must forget virtual addresses.  mmu.c calls it after each of the above that
  * may have dropped an executable page. */

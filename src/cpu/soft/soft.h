@@ -11,6 +11,26 @@
  * SIPI.  What event_pick() handles (ATT_IRQ, ATT_NMI) stays set.  true: vp_run() shall return. */
 bool soft_attend(struct soft_vp *vp);
 
+/* The run loop calls this between blocks, at least every SOFT_POLL_INSNS instructions: a running VP
+ * notices its own timers by the host's TSC, so that nobody has to signal it.  Due: ATT_DEADLINE. */
+#define SOFT_POLL_INSNS 8192
+void soft_poll_due(struct soft_vp *vp);
+
+static inline void soft_poll(struct soft_vp *vp)
+{
+    if (unlikely(__builtin_ia32_rdtsc() >= vp->poll_tsc))
+        soft_poll_due(vp);
+}
+
+/* A timer of this VP was set or stopped (own thread, or nobody runs it): poll_tsc is worked out anew. */
+void soft_timers_changed(struct soft_vp *vp);
+
+/* PAUSE, at a block's end (a safe point): gives the host CPU away when the guest spins for long. */
+void soft_pause(struct soft_vp *vp);
+
+/* Remember what the VP left the engine for; vp_death() lists the last of them.  'what' lives for ever. */
+void soft_note_exit(struct soft_vp *vp, const char *what, uint64_t where);
+
 /* HLT, or waiting for INIT/SIPI: sleep until attention; the own timers end the sleep as well. */
 void soft_sleep(struct soft_vp *vp);
 
@@ -18,12 +38,15 @@ void soft_sleep(struct soft_vp *vp);
 void soft_leave(struct soft_vp *vp);
 void soft_enter(struct soft_vp *vp);
 
-/* Run 'fn' for each VP in 'mask' while it stands at a safe point, then return; on the caller's thread
- * or the VP's own.  The caller is at a safe point itself while it waits, and serves others then. */
+/* Run 'fn' for each VP in 'mask' while all of them stand at safe points, then return; always on the
+ * caller's thread.  The caller is at a safe point itself while it waits: it holds no lock that a
+ * running VP may want, and no TLB pointer survives the call.  May be called in an exit, and with
+ * vp NULL by a thread that is no VP. */
 void soft_rendezvous(struct soft_vp *vp, uint64_t mask,
                      void (*fn)(struct soft_vp *target, void *arg), void *arg);
 
-/* Stop all other VPs at safe points, and let them go (locked accesses that cross pages). */
+/* Stop all other VPs at safe points, and let them go (locked accesses that cross pages).  Stopping is
+ * a safe point of the caller, and nests. */
 void soft_stop_others(struct soft_vp *vp);
 void soft_resume_others(struct soft_vp *vp);
 
