@@ -53,6 +53,8 @@ enum mode_bit {
     MODE_FPU = 1 << 7,     /* CR0.EM and TS clear, CR4.OSFXSR set: no check at x87/SSE */
     MODE_STEP = 1 << 8,    /* RFLAGS.TF, or a code breakpoint is armed: one instruction a block */
     MODE_AVX = 1 << 9,     /* CR4.OSXSAVE and XCR0 allow AVX */
+    MODE_XM = 1 << 10,     /* MXCSR unmasks an exception (fpu_mode()) */
+    MODE_MF = 1 << 11,     /* the x87 control word does */
 };
 
 enum {
@@ -105,8 +107,11 @@ enum unwind {
 struct soft_fpu {
     _Alignas(64) uint8_t ymm[16][32]; /* XMM is the low half; always the truth */
     _Alignas(64) uint8_t fx[512];     /* x87/MMX in FXSAVE64 layout, unless 'live' in the host */
-    uint32_t mxcsr;
-    bool live;
+    uint32_t mxcsr;                   /* its sticky flags are in the host's while 'entered' */
+    bool live, entered;
+    bool sse_unmasked, x87_unmasked;  /* mode bits: see fpu_mode() */
+    uint16_t fop, fcs, fds;           /* x87's last instruction and operand; fx has none of them */
+    uint64_t fip, fdp;
     uint64_t xcr0;
 };
 
