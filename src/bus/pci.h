@@ -84,7 +84,7 @@ void pci_intx(struct pci_dev *d, bool level);
  * tables tell. */
 static inline unsigned pci_pirq_of(unsigned slot, unsigned pin)
 {
-    return (pin - 1 + slot - 1) & (PCI_PIRQS - 1);
+    return (slot + pin - 1) & (PCI_PIRQS - 1);
 }
 
 /* May the function read and write memory? */

@@ -186,12 +186,12 @@ TEST(intx_reaches_the_pirq_of_the_slot)
 
     rig_init(&r);
     pci_intx(&r.card.pci, true);
-    EXPECT_EQ(r.pirq, 1 << 2); /* slot 3, INTA */
+    EXPECT_EQ(r.pirq, 1 << 3); /* slot 3, INTA */
     EXPECT_EQ(cfg_read(&r, PCI_STATUS, 2), PCI_STATUS_INTX);
     cfg_write(&r, PCI_COMMAND, 2, PCI_COMMAND_NO_INTX);
     EXPECT_EQ(r.pirq, 0);
     cfg_write(&r, PCI_COMMAND, 2, 0);
-    EXPECT_EQ(r.pirq, 1 << 2);
+    EXPECT_EQ(r.pirq, 1 << 3);
     devices_reset(&r.bus, r.dev, ARRAY_LEN(r.dev));
     EXPECT_EQ(r.pirq, 0);
     rig_done(&r);
@@ -232,7 +232,7 @@ TEST(saved_and_restored)
     EXPECT_EQ(pio_read(&b.bus, PCI_CONFIG_ADDRESS, 4), 0x80001804);
     EXPECT_EQ(cfg_read(&b, 0, 4), 0x56781234);
     EXPECT_EQ(pio_read(&b.bus, 0xc001, 1), 0x41);
-    EXPECT_EQ(b.pci.pirq_level, 1 << 2);
+    EXPECT_EQ(b.pci.pirq_level, 1 << 3);
     pci_intx(&b.card.pci, false);
     EXPECT_EQ(b.pirq, 0);
     buf_done(&buf);
