@@ -51,7 +51,7 @@ enum mode_bit {
     MODE_STACK32 = 1 << 5, /* SS.B, or 64-bit code */
     MODE_FLAT = 1 << 6,    /* CS DS ES SS: base 0, limit 4 GiB, usable (64-bit code: always) */
     MODE_FPU = 1 << 7,     /* CR0.EM and TS clear, CR4.OSFXSR set: no check at x87/SSE */
-    MODE_STEP = 1 << 8,    /* RFLAGS.TF, or a code breakpoint is armed: one instruction a block */
+    MODE_STEP = 1 << 8,    /* TF or RF set, or a breakpoint armed: one instruction a block (sys.h) */
     MODE_AVX = 1 << 9,     /* CR4.OSXSAVE and XCR0 allow AVX */
     MODE_XM = 1 << 10,     /* MXCSR unmasks an exception (fpu_mode()) */
     MODE_MF = 1 << 11,     /* the x87 control word does */
@@ -141,6 +141,10 @@ struct soft_vp {
     uint64_t tsc_offset; /* the partition's; guest TSC = host TSC + this */
     struct soft_fpu fpu;
 
+    uint8_t ext;         /* bit 0 of error codes met while an event is delivered (event.c) */
+    bool step;           /* TF was set when this instruction began: the run loop sets it */
+    uint32_t debug_hits; /* DR6 bits that wait for the end of the instruction (debug_trap) */
+
     struct event event;  /* being raised or delivered */
     bool event_valid;
     jmp_buf unwind;      /* into the run loop, by _setjmp/_longjmp */
@@ -168,6 +172,10 @@ struct soft_vp {
 
     struct cpuid_entry cpuid[CPUID_ENTRIES_MAX];
     unsigned n_cpuid;
+    struct soft_features { /* of the table above, for quick tests: cpuid_changed() */
+        uint32_t edx1, ecx1, ebx7, ecx7, edx7, ecx81, edx81, ebx88, eax821, xcr0;
+        bool amd;
+    } feature;
 };
 
 struct soft { /* the partition */

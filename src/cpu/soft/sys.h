@@ -13,15 +13,33 @@ bool event_deliver(struct soft_vp *vp);
  * and nmi_masked: sets vp->event, true.  Clears the attention bits that it used up. */
 bool event_pick(struct soft_vp *vp);
 
-/* After an instruction under TF, or one that hit a data breakpoint noted in dr[6]: sets vp->event to
- * #DB, true, when a trap is due. */
+/* At instruction boundaries the run loop owes this much.  MODE_STEP blocks hold one instruction, and the
+ * mode has the bit while TF or RF is set or DR7 enables anything (dr[7] & 0xff):
+ *     if (debug_code_break(vp, rip)) raise #DB as a fault;
+ *     shadow = vp->shadow; vp->step = rflags & TF; rflags &= ~RF;      (IRET may set RF for the next)
+ *     execute;
+ *     if (shadow && vp->shadow == shadow) vp->shadow = 0;              (it held for this one)
+ *     if (debug_trap(vp)) deliver vp->event; else if (event_pick(vp)) deliver it;
+ * Other blocks look at vp->shadow after STI, MOV SS and POP SS only (these end their blocks): when it
+ * is not 0 the next block has one instruction.  A second STI or MOV SS in a row does not prolong it. */
+
+/* After an instruction that began under TF (vp->step), or one that hit a data or I/O breakpoint: sets
+ * vp->event to #DB, true, when a trap is due.  Before vp->shadow is cleared: MOV SS delays it. */
 bool debug_trap(struct soft_vp *vp);
 
 /* Is an execution breakpoint armed at this linear address (and RF clear)?  Notes it in dr[6]. */
 bool debug_code_break(struct soft_vp *vp, uint64_t va);
 
-/* Data and I/O breakpoints: note a hit in dr[6]; callers ask only while dr[7] arms one. */
+/* Data and I/O breakpoints: note a hit for debug_trap(); callers ask only while dr[7] arms one. */
 void debug_data_access(struct soft_vp *vp, uint64_t va, unsigned size, bool write);
+void debug_io_access(struct soft_vp *vp, uint16_t port, unsigned size);
+bool debug_armed(const struct soft_vp *vp, unsigned kind); /* 0 code, 1 write, 2 I/O, 3 read/write */
+
+/* IN, OUT, INS, OUTS: #GP unless IOPL or the TSS bitmap allow 'size' bytes at 'port'; then the access
+ * itself.  They leave the engine: the block ends behind them. */
+void io_check(struct soft_vp *vp, uint16_t port, unsigned size);
+uint32_t io_read(struct soft_vp *vp, uint16_t port, unsigned size);
+void io_write(struct soft_vp *vp, uint16_t port, unsigned size, uint32_t value);
 
 void sys_reset(struct soft_vp *vp, bool init); /* power-on, or INIT (keeps FPU, caches, TSC ...) */
 void sys_sipi(struct soft_vp *vp, uint8_t vector);
@@ -36,3 +54,4 @@ bool msr_write(struct soft_vp *vp, uint32_t msr, uint64_t value);
 
 void cpuid_run(struct soft_vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 unsigned cpuid_offer(struct cpuid_entry *out); /* what the soft engine can do on this host */
+void cpuid_changed(struct soft_vp *vp);        /* vp->cpuid was written: refills vp->feature */
