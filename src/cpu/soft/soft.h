@@ -40,10 +40,12 @@ void soft_enter(struct soft_vp *vp);
 
 /* Run 'fn' for each VP in 'mask' while all of them stand at safe points, then return; always on the
  * caller's thread.  The caller is at a safe point itself while it waits: it holds no lock that a
- * running VP may want, and no TLB pointer survives the call.  May be called in an exit, and with
- * vp NULL by a thread that is no VP. */
+ * running VP may want, and no TLB pointer survives the call.  May be called in an exit. */
 void soft_rendezvous(struct soft_vp *vp, uint64_t mask,
                      void (*fn)(struct soft_vp *target, void *arg), void *arg);
+/* The same for any thread, with vp NULL when it is no VP of this partition, or one in an exit. */
+void soft_rendezvous_from(struct soft *s, struct soft_vp *vp, uint64_t mask,
+                          void (*fn)(struct soft_vp *target, void *arg), void *arg);
 
 /* Stop all other VPs at safe points, and let them go (locked accesses that cross pages).  Stopping is
  * a safe point of the caller, and nests. */
