@@ -47,9 +47,9 @@ void disk_submit(struct disk *d, struct disk_rq *rq)
     TRACE("disk", "submit", "%s rq %p op %d off %#llx len %#llx flags %#x", d->kind, (void *)rq,
           (int)rq->op, (unsigned long long)rq->off, (unsigned long long)rq->len, rq->flags);
     if (unlikely(r < 0))
-        disk_finish(rq, r);
+        disk_finish_soon(d, rq, r);
     else if (unlikely(rq->len == 0 && rq->op != DISK_FLUSH && rq->op != DISK_TRUNCATE))
-        disk_finish(rq, 0);
+        disk_finish_soon(d, rq, 0);
     else
         d->ops->submit(d, rq);
 }
@@ -76,6 +76,11 @@ void disk_finish(struct disk_rq *rq, int err)
     }
     TRACE("disk", "finish", "rq %p err %d", (void *)rq, err);
     rq->done(rq, err);
+}
+
+void disk_finish_soon(struct disk *d, struct disk_rq *rq, int err)
+{
+    io_finish_soon(d->io, rq, err);
 }
 
 /* ---- buffers --------------------------------------------------------------------------------- */
@@ -178,9 +183,12 @@ struct disk_rq *disk_split(struct disk_io *io, struct disk_rq *rq, uint64_t off,
     return &p->rq;
 }
 
-void disk_split_end(struct disk_rq *rq, int err)
+void disk_split_end(struct disk *d, struct disk_rq *rq, int err)
 {
-    part_back(rq, err);
+    if (err && !rq->part_err)
+        rq->part_err = err;
+    if (--rq->n_parts == 0)
+        disk_finish_soon(d, rq, rq->part_err);
 }
 
 /* ---- control path ------------------------------------------------------------------------------ */

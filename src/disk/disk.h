@@ -119,12 +119,16 @@ struct disk_ops {
 /* ---- the data path ------------------------------------------------------------------------ */
 
 /* Start 'rq'.  Cannot fail: every outcome arrives through rq->done, exactly once, on the loop's
- * thread, possibly before this returns.  A request outside the disk or on a read-only disk
- * finishes with -EINVAL or -EROFS. */
+ * thread and from the loop, never before this returns.  A request outside the disk or on a
+ * read-only disk finishes with -EINVAL or -EROFS. */
 void disk_submit(struct disk *d, struct disk_rq *rq);
 
 /* A layer is through with 'rq'. */
 void disk_finish(struct disk_rq *rq, int err);
+
+/* The same for a layer that is still inside its submit(): done() runs when the loop turns, so
+ * that a caller who submits from done() does not pile up the stack. */
+void disk_finish_soon(struct disk *d, struct disk_rq *rq, int err);
 
 /* For layers: have done() called when 'rq' comes back from below; it then calls disk_finish()
  * again (or keeps the request for more work).  Saves rq->off, which the layer may then move. */

@@ -204,7 +204,7 @@ static void file_submit(struct disk *d, struct disk_rq *rq)
         int r = ftruncate(f->fd, (off_t)rq->off) < 0 ? -errno : 0;
         if (r == 0)
             d->size = rq->off;
-        disk_finish(rq, r);
+        disk_finish_soon(d, rq, r);
         return;
     }
     rq->io_disk = d;

@@ -26,6 +26,7 @@ struct disk_io {
     uint64_t n_flying;      /* in the kernel */
     const struct io_ops *ops;
     struct io_threads *threads;
+    struct disk_rq *soon, **soon_last; /* answered, but not told yet */
     struct disk_part *parts;
     unsigned n_parts;
 };
@@ -103,18 +104,48 @@ static unsigned reap(struct disk_io *io)
     return n;
 }
 
+static void tell_soon(struct disk_io *io)
+{
+    struct disk_rq *rq = io->soon;
+
+    io->soon = NULL;
+    io->soon_last = &io->soon;
+    while (rq) {
+        struct disk_rq *next = rq->next;
+        disk_finish(rq, (int)rq->io_res);
+        rq = next;
+    }
+}
+
+void io_finish_soon(struct disk_io *io, struct disk_rq *rq, int err)
+{
+    rq->io_res = err;
+    rq->next = NULL;
+    *io->soon_last = rq;
+    io->soon_last = &rq->next;
+    loop_post(io->loop, &io->kick);
+}
+
 static void io_turn(struct disk_io *io)
 {
-    if (io->busy)
+    if (io->busy) { /* a done() runs the loop, waiting for something else */
+        if (io->uring) {
+            submit(io);
+            reap(io);
+        }
+        tell_soon(io);
         return;
+    }
     io->busy = true;
     for (unsigned i = 0; i < TURNS; i++) {
-        submit(io);
-        if (reap(io) == 0 && !io->n_unsubmitted)
+        if (io->uring)
+            submit(io);
+        tell_soon(io);
+        if (!io->uring || (reap(io) == 0 && !io->n_unsubmitted && !io->soon))
             break;
     }
     io->busy = false;
-    if (io->n_unsubmitted)
+    if (io->n_unsubmitted || io->soon)
         loop_post(io->loop, &io->kick);
 }
 
@@ -165,7 +196,7 @@ void io_start(struct disk_io *io, const struct io_ops *ops, struct disk_rq *rq)
     }
     prep(sqe, &c);
     io_uring_sqe_set_data(sqe, rq);
-    if (io->n_unsubmitted++ == 0 && !io->busy)
+    if (io->n_unsubmitted++ == 0)
         loop_post(io->loop, &io->kick);
 }
 
@@ -224,6 +255,7 @@ struct disk_io *disk_io_new(struct loop *loop, enum disk_io_mode mode, struct er
     }
     io->loop = loop;
     io->kick.run = on_kick;
+    io->soon_last = &io->soon;
     io->uring = mode != DISK_IO_THREADS && ring_init(io);
     if (io->uring) {
         io->watch = (struct watch){ .fd = io->ring.ring_fd, .ready = on_ready };

@@ -29,6 +29,9 @@ struct io_ops {
 /* Exactly one done() follows.  rq->io_disk is the owner's and is set. */
 void io_start(struct disk_io *io, const struct io_ops *ops, struct disk_rq *rq);
 
+/* Finish 'rq' with 'err' when the loop turns. */
+void io_finish_soon(struct disk_io *io, struct disk_rq *rq, int err);
+
 struct disk_part *io_part_get(struct disk_io *io);
 void io_part_put(struct disk_io *io, struct disk_part *p);
 

@@ -21,7 +21,7 @@ struct disk_part {
  * whole fails).  The whole finishes with the first error when all pieces are back. */
 void disk_split_begin(struct disk_rq *rq);
 struct disk_rq *disk_split(struct disk_io *io, struct disk_rq *rq, uint64_t off, uint64_t len);
-void disk_split_end(struct disk_rq *rq, int err);
+void disk_split_end(struct disk *d, struct disk_rq *rq, int err);
 
 /* The buffers of bytes [skip, skip + len) of 'iov'; 'to' has room for n_iov.  Returns how many. */
 unsigned iov_slice(const struct iovec *iov, unsigned n_iov, uint64_t skip, uint64_t len,

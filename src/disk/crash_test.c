@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* crash_test.c - random operations on every kind of image against a plain model; the power fails
+ * somewhere; what was flushed must be there, and the image must be good.
+ *
+ * CRASH_RUNS=n sets how many runs each kind gets (the soak suite uses more than the fast one). */
+#include "disk/crash.h"
+
+#include "disk/image.h"
+#include "disk/layer.h"
+#include "disk/model.h"
+#include "disk/test_util.h"
+#include "disk/vhd.h"
+#include "disk/vhdx.h"
+
+#define BASE_TAG 0xba5e000u
+
+struct kind {
+    enum disk_format format;
+    enum disk_layout layout;
+    uint64_t size;
+    uint32_t block;
+};
+
+static unsigned runs(unsigned usual)
+{
+    const char *n = getenv("CRASH_RUNS");
+
+    return n ? (unsigned)strtoul(n, NULL, 10) : usual;
+}
+
+/* ---- a parent: some sectors hold a pattern --------------------------------------------------------- */
+
+static bool in_base(uint64_t sector)
+{
+    return sector % 7 < 3;
+}
+
+static void base_submit(struct disk *d, struct disk_rq *rq)
+{
+    uint8_t *p = malloc(rq->len);
+    uint64_t at = 0;
+
+    for (uint64_t i = 0; i < rq->len / MODEL_SECTOR; i++) {
+        uint64_t s = rq->off / MODEL_SECTOR + i;
+        model_fill(p + i * MODEL_SECTOR, in_base(s) ? BASE_TAG : 0, s);
+    }
+    for (unsigned i = 0; i < rq->n_iov; i++) {
+        memcpy(rq->iov[i].iov_base, p + at, rq->iov[i].iov_len);
+        at += rq->iov[i].iov_len;
+    }
+    free(p);
+    disk_finish_soon(d, rq, 0);
+}
+
+static int base_close(struct disk *d, struct err *err)
+{
+    free(d);
+    return 0;
+}
+
+static const struct disk_ops base_ops = { .name = "base", .submit = base_submit,
+                                          .close = base_close };
+
+static struct disk *base_new(struct disk_io *io, uint64_t size)
+{
+    struct disk *d = calloc(1, sizeof *d);
+
+    *d = (struct disk){ .ops = &base_ops, .io = io, .loop = NULL, .kind = "base", .size = size,
+                        .block = 512, .read_only = true, .stack = 1 };
+    return d;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+static struct disk *open_over(struct bench *b, struct disk *file, const struct kind *k)
+{
+    struct disk_open how = { .writable = !file->read_only };
+    struct disk *base = k->layout == DISK_LAYOUT_DIFF ? base_new(b->io, k->size) : NULL;
+    struct vhdx *x = NULL;
+    struct vhd *v = NULL;
+    int r = k->format == DISK_FMT_VHDX ? vhdx_open(file, &how, &x, &b->err)
+                                       : vhd_open(file, &how, &v, &b->err);
+
+    if (base)
+        base->loop = b->loop;
+    if (r < 0) {
+        test_fail(__FILE__, __LINE__, "open: %s", b->err.text);
+        free(base);
+        return NULL;
+    }
+    if (x && base)
+        vhdx_set_parent(x, base);
+    if (v && base)
+        vhd_set_parent(v, base);
+    return x ? &x->disk : &v->disk;
+}
+
+static void lay_out(struct bench *b, struct disk *file, const struct kind *k)
+{
+    struct disk_create c = { .format = k->format, .layout = k->layout, .size = k->size,
+                             .block_size = k->block };
+    char rel[] = ".\\base", abs[] = "\\tmp\\base";
+    struct disk_from_parent up = { .info = { .logical = 512, .physical = 4096, .size = k->size },
+                                   .relative = rel, .absolute = abs };
+
+    EXPECT_EQ(disk_lay_out(file, &c, &up, &b->err), 0);
+    EXPECT_EQ(disk_flush_sync(file), 0);
+}
+
+static void model_over(struct model *m, const struct kind *k, struct rng *rng)
+{
+    model_init(m, k->size, k->block, rng);
+    if (k->layout == DISK_LAYOUT_DIFF) {
+        m->base_tag = BASE_TAG;
+        m->in_base = in_base;
+    }
+}
+
+/* Read-only first: a dirty log must be seen through; then writable, which mends. */
+static unsigned look_again(struct bench *b, struct crash_file *f, struct model *m,
+                           const struct kind *k, bool exact)
+{
+    unsigned wrong = 0;
+
+    for (int writable = 0; writable < 2; writable++) {
+        struct disk *d = open_over(b, crash_file_reopen(f, !writable), k);
+        if (!d)
+            return 1;
+        wrong += model_compare(m, d, exact || writable);
+        EXPECT_EQ(disk_close(d, &b->err), 0);
+    }
+    return wrong;
+}
+
+static void one_run(struct bench *b, const struct kind *k, uint64_t seed)
+{
+    struct rng rng;
+    struct model m;
+    struct crash_file *f = crash_file_new(b->io, seed * 31 + 7);
+
+    rng_init(&rng, seed);
+    crash_file_disk(f)->loop = b->loop;
+    lay_out(b, crash_file_disk(f), k);
+    model_over(&m, k, &rng);
+    m.stop_on_err = true;
+    for (unsigned life = 0; life < 4; life++) {
+        struct disk *d = open_over(b, crash_file_reopen(f, false), k);
+        if (!d)
+            break;
+        bool crash = rng_below(&rng, 4) != 0;
+        if (crash)
+            crash_file_arm(f, 1 + rng_below(&rng, 300));
+        model_run(&m, d, (unsigned)(20 + rng_below(&rng, 150)));
+        EXPECT_EQ(m.err, 0);
+        int r = disk_close(d, &b->err);
+        EXPECT(r == 0 || crash_file_crashed(f));
+        bool crashed = crash_file_crashed(f);
+        if (look_again(b, f, &m, k, !crashed)) {
+            test_fail(__FILE__, __LINE__, "seed %llu, life %u", (unsigned long long)seed, life);
+            break;
+        }
+    }
+    model_done(&m);
+    crash_file_free(f);
+}
+
+static void many(const struct kind *k, unsigned n)
+{
+    struct bench b;
+    const char *seed = getenv("CRASH_SEED");
+
+    bench_init(&b, DISK_IO_AUTO);
+    if (seed)
+        one_run(&b, k, strtoull(seed, NULL, 10));
+    for (unsigned i = 1; i <= n && !seed; i++)
+        one_run(&b, k, i);
+    bench_done(&b);
+}
+
+TEST(vhdx_dynamic_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(60));
+}
+
+TEST(vhdx_differencing_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(60));
+}
+
+TEST(vhdx_fixed_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_FIXED, 3 * MIB, MIB }, runs(20));
+}
+
+TEST(vhd_dynamic_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
+         runs(100));
+}
+
+TEST(vhd_differencing_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
+         runs(100));
+}
+
+TEST(vhd_differencing_of_large_blocks_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 5 * MIB, 2 * MIB }, runs(20));
+}
+
+/* More than one growth step of the file, and more than one page of bitmap. */
+TEST(vhd_dynamic_that_grows_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 320 * 256 * KIB, 256 * KIB },
+         runs(12));
+}
+
+TEST(vhdx_differencing_of_several_pages_survives)
+{
+    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 60 * MIB, MIB }, runs(20));
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vhd.h - an open VHD: what the vhd*.c files share, and what image.c and the tool call.
+ *
+ * VHD has no log.  What makes a crash harmless:
+ *  1. New blocks lie in space that reads as zero: the file is cut behind its last block before the
+ *     first change, and extended from there.
+ *  2. A dynamic disk's new block gets a bitmap of ones with its first write; a BAT entry, bitmap
+ *     or data that is missing after a crash shows zeros, which is what was there before.
+ *  3. A differencing disk's bits are set in memory when the data write is done and written only
+ *     after a flush of the file.
+ *  4. A BAT entry is written only when the file's size is known durable beyond its block.
+ *  5. The footer copy at 0 is good at all times; the end footer stands far behind the blocks
+ *     while the disk is being written, and close by after a clean close. */
+#pragma once
+
+#include "disk/bitmap.h"
+#include "disk/disk.h"
+#include "disk/vhd_meta.h"
+
+enum { VHD_B_KNOWN = 1, VHD_B_FULL = 2 }; /* per block of a dynamic disk: is its bitmap all ones? */
+
+enum vhd_phase { VHD_IDLE, VHD_BEGINNING, VHD_OPEN, VHD_BROKEN };
+
+struct vhd {
+    struct disk disk;
+    struct disk *file;
+    struct disk *parent;
+    struct vhd_footer footer;
+    struct vhd_header header;
+    char *loc_relative, *loc_absolute; /* of a differencing disk; NULL: none */
+    bool front_bad, end_bad, footers_differ;
+    uint32_t block_size, bitmap_bytes;
+    unsigned block_shift;
+
+    uint32_t *bat;      /* host order */
+    uint8_t *block_known;
+    struct bm_cache bits;
+    uint32_t *bat_dirty; /* numbers of 512-byte sectors of the table */
+    uint8_t *bat_is_dirty;
+    size_t n_bat_dirty, bat_dirty_room;
+    bool need_order;
+
+    uint64_t end;          /* of the last block, or of the metadata */
+    uint64_t limit;        /* blocks may be placed below this: the end footer stands there */
+    uint64_t durable_size;
+    struct disk_rq grow;
+    struct iovec grow_iov;
+    bool growing;
+    uint8_t footer_sector[VHD_FOOTER_SIZE] __attribute__((aligned(512)));
+
+    enum vhd_phase phase;
+    struct disk_rq *parked, **parked_last;
+    struct disk_rq *flushes, **flushes_last;
+
+    struct vhd_commit {
+        bool running, more;
+        unsigned step;
+        struct disk_rq *waiters;
+        struct disk_rq rq;
+        struct iovec iov;
+        uint8_t *snap;
+        size_t unit; /* bytes of a piece: a bitmap or a sector of the table */
+        struct disk_rq *apply;
+        struct iovec *apply_iov;
+        struct bm_page **pinned;
+        size_t room, n, n_applying, n_pinned;
+        uint64_t size_at_flush;
+        int err;
+    } c;
+};
+
+int vhd_open(struct disk *file, const struct disk_open *how, struct vhd **ret, struct err *err);
+void vhd_set_parent(struct vhd *v, struct disk *parent);
+extern const struct disk_ops vhd_ops;
+
+static inline struct vhd *vhd_of(struct disk *d)
+{
+    return container_of(d, struct vhd, disk);
+}
+
+/* ---- among the vhd*.c files --------------------------------------------------------------------- */
+
+struct vhd_finding {
+    void (*say)(void *ctx, uint64_t index, const char *text);
+    void *ctx;
+};
+/* Judge the table and find v->end. */
+int vhd_bat_check(struct vhd *v, const struct vhd_finding *f, struct err *err);
+uint64_t vhd_meta_end(const struct vhd *v); /* header, table and locators */
+
+int vhd_alloc(struct vhd *v, uint64_t *ret); /* place of a new block's bitmap */
+int vhd_bat_set(struct vhd *v, uint64_t block, uint32_t entry);
+void vhd_begin(struct vhd *v, struct disk_rq *rq);
+void vhd_flush(struct vhd *v, struct disk_rq *rq);
+void vhd_commit_if_many(struct vhd *v);
+bool vhd_is_dirty(const struct vhd *v);
+int vhd_shut(struct vhd *v, struct err *err);
+int vhd_begin_sync(struct vhd *v, struct err *err);
+/* Put the end footer where the next block would stand and cut the file behind it (blocks). */
+int vhd_end_footer(struct vhd *v, struct err *err);

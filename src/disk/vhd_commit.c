@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vhd_commit.c - making a VHD's metadata durable, in batches: the rules stand in vhd.h.
+ *
+ *   begin:   [front footer, flush] truncate behind the last block, footer far behind, flush
+ *   commit:  [size] [flush: bits were set, or blocks lie past the durable size]
+ *            bitmaps and table sectors, flush, answer
+ *
+ * A commit that finds nothing dirty is one flush of the file. */
+#include "disk/vhd.h"
+
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/trace.h"
+#include "disk/layer.h"
+
+#define PIECES_MAX   512  /* written in one round */
+#define DIRTY_MANY   4096 /* dirty pieces that start a commit by themselves */
+#define ENTRIES      (VHD_SECTOR / 4)
+#define GROW_MIN     (16 * MIB)
+#define GROW_MAX     (256 * MIB)
+
+/* ---- space -------------------------------------------------------------------------------------------- */
+
+static uint64_t far_limit(const struct vhd *v, uint64_t from)
+{
+    uint64_t stride = v->block_size + ALIGN_UP(v->bitmap_bytes, 4096u);
+    uint64_t step = MIN(MAX(from / 8, GROW_MIN), GROW_MAX);
+
+    return vhd_next_place(from + MAX(step / stride, UINT64_C(1)) * stride + 4096,
+                          v->bitmap_bytes);
+}
+
+static void grow_done(struct disk_rq *rq, int err)
+{
+    container_of(rq, struct vhd, grow)->growing = false; /* a commit tries again, and tells */
+}
+
+int vhd_alloc(struct vhd *v, uint64_t *ret)
+{
+    uint64_t place = vhd_next_place(v->end, v->bitmap_bytes);
+    uint64_t need = (uint64_t)v->bitmap_bytes + v->block_size;
+
+    if (place + need > v->limit) {
+        /* Blocks never stand where a footer stood: their space must read as zero. */
+        place = vhd_next_place(v->limit + VHD_FOOTER_SIZE, v->bitmap_bytes);
+        if ((place + need) / VHD_SECTOR >= VHD_BAT_NONE)
+            return -ENOSPC;
+        v->limit = far_limit(v, place);
+        if (!v->growing) {
+            v->growing = true;
+            v->grow_iov = (struct iovec){ v->footer_sector, VHD_FOOTER_SIZE };
+            v->grow = (struct disk_rq){ .op = DISK_WRITE, .off = v->limit,
+                                        .len = VHD_FOOTER_SIZE, .iov = &v->grow_iov, .n_iov = 1,
+                                        .done = grow_done };
+            disk_submit(v->file, &v->grow);
+        }
+    }
+    if ((place + need) / VHD_SECTOR >= VHD_BAT_NONE)
+        return -ENOSPC;
+    v->end = place + need;
+    *ret = place;
+    return 0;
+}
+
+int vhd_bat_set(struct vhd *v, uint64_t block, uint32_t entry)
+{
+    uint32_t s = (uint32_t)(block / ENTRIES);
+
+    if (!(v->bat_is_dirty[s / 8] >> s % 8 & 1)) {
+        if (v->n_bat_dirty == v->bat_dirty_room) {
+            size_t room = MAX(v->bat_dirty_room * 2, 64u);
+            uint32_t *d = realloc(v->bat_dirty, room * sizeof *d);
+            if (!d)
+                return -ENOMEM;
+            v->bat_dirty = d;
+            v->bat_dirty_room = room;
+        }
+        v->bat_dirty[v->n_bat_dirty++] = s;
+        v->bat_is_dirty[s / 8] |= (uint8_t)(1u << s % 8);
+    }
+    v->bat[block] = entry;
+    return 0;
+}
+
+static bool pieces_dirty(const struct vhd *v)
+{
+    return v->n_bat_dirty || v->bits.n_dirty;
+}
+
+bool vhd_is_dirty(const struct vhd *v)
+{
+    return pieces_dirty(v) || v->c.running;
+}
+
+static void park(struct disk_rq **first, struct disk_rq ***last, struct disk_rq *rq)
+{
+    if (!*first)
+        *last = first;
+    rq->next = NULL;
+    **last = rq;
+    *last = &rq->next;
+}
+
+/* ---- begin ------------------------------------------------------------------------------------------ */
+
+static void commit_start(struct vhd *v);
+
+static void step_io(struct vhd *v, enum disk_op op, uint64_t off, void *buf, uint64_t len,
+                    void (*done)(struct disk_rq *, int))
+{
+    struct vhd_commit *c = &v->c;
+
+    c->iov = (struct iovec){ buf, len };
+    c->rq = (struct disk_rq){ .op = op, .off = off, .len = len, .iov = &c->iov,
+                              .n_iov = op == DISK_WRITE, .done = done };
+    disk_submit(v->file, &c->rq);
+}
+
+static void begin_end(struct vhd *v, int err)
+{
+    struct disk_rq *rq = v->parked;
+
+    v->parked = NULL;
+    v->phase = err ? VHD_IDLE : VHD_OPEN;
+    while (rq) {
+        struct disk_rq *next = rq->next;
+        if (err)
+            disk_finish(rq, err);
+        else
+            v->disk.ops->submit(&v->disk, rq);
+        rq = next;
+    }
+    if (v->flushes && !v->c.running)
+        commit_start(v);
+}
+
+static void begin_step(struct disk_rq *rq, int err)
+{
+    struct vhd *v = container_of(rq, struct vhd, c.rq);
+
+    if (err) {
+        begin_end(v, err);
+        return;
+    }
+    switch (v->c.step++) {
+    case 0:
+        if (v->front_bad) { /* from here on it is the only one for a while */
+            step_io(v, DISK_WRITE, 0, v->footer_sector, VHD_FOOTER_SIZE, begin_step);
+            return;
+        }
+        v->c.step++;
+        /* fall through */
+    case 1:
+        if (v->front_bad) {
+            v->front_bad = false;
+            step_io(v, DISK_FLUSH, 0, NULL, 0, begin_step);
+            return;
+        }
+        v->c.step++;
+        /* fall through */
+    case 2:
+        v->c.step = 3;
+        step_io(v, DISK_TRUNCATE, v->end, NULL, 0, begin_step);
+        return;
+    case 3:
+        v->limit = far_limit(v, v->end);
+        step_io(v, DISK_WRITE, v->limit, v->footer_sector, VHD_FOOTER_SIZE, begin_step);
+        return;
+    case 4:
+        step_io(v, DISK_FLUSH, 0, NULL, 0, begin_step);
+        return;
+    default:
+        v->durable_size = v->file->size;
+        begin_end(v, 0);
+    }
+}
+
+static void begin_start(struct vhd *v)
+{
+    v->phase = VHD_BEGINNING;
+    v->c.step = 0;
+    begin_step(&v->c.rq, 0);
+}
+
+void vhd_begin(struct vhd *v, struct disk_rq *rq)
+{
+    if (v->phase == VHD_BROKEN) {
+        disk_finish_soon(&v->disk, rq, -EIO);
+        return;
+    }
+    park(&v->parked, &v->parked_last, rq);
+    if (v->phase == VHD_IDLE && !v->c.running)
+        begin_start(v);
+}
+
+/* ---- commit ---------------------------------------------------------------------------------------- */
+
+enum { STEP_SIZE, STEP_SNAPSHOT, STEP_APPLY, STEP_FLUSH, STEP_ANSWER, STEP_LAST };
+
+static void commit_run(struct vhd *v);
+
+static void commit_end(struct vhd *v, int err)
+{
+    struct vhd_commit *c = &v->c;
+    struct disk_rq *rq = c->waiters;
+
+    if (err && v->phase == VHD_OPEN)
+        v->phase = VHD_BROKEN; /* nobody knows what is durable */
+    while (c->n_pinned)
+        c->pinned[--c->n_pinned]->pins--;
+    c->waiters = NULL;
+    while (rq) {
+        struct disk_rq *next = rq->next;
+        disk_finish(rq, err);
+        rq = next;
+    }
+    c->running = false;
+    if (v->parked && v->phase == VHD_IDLE)
+        begin_start(v);
+    else if (v->flushes)
+        commit_start(v);
+    else
+        vhd_commit_if_many(v);
+}
+
+static void commit_step(struct disk_rq *rq, int err)
+{
+    struct vhd *v = container_of(rq, struct vhd, c.rq);
+
+    if (rq->op == DISK_FLUSH && !err)
+        v->durable_size = v->c.size_at_flush;
+    if (err)
+        commit_end(v, err);
+    else
+        commit_run(v);
+}
+
+static void flush_file(struct vhd *v)
+{
+    v->c.size_at_flush = v->file->size;
+    step_io(v, DISK_FLUSH, 0, NULL, 0, commit_step);
+}
+
+static int make_room(struct vhd *v)
+{
+    struct vhd_commit *c = &v->c;
+
+    if (c->room)
+        return 0;
+    c->unit = MAX(v->bitmap_bytes, (uint32_t)VHD_SECTOR);
+    c->room = MIN((size_t)PIECES_MAX, MAX((size_t)(4 * MIB / c->unit), (size_t)16));
+    c->snap = aligned_alloc(VHD_SECTOR, c->room * c->unit);
+    c->apply = calloc(c->room, sizeof *c->apply);
+    c->apply_iov = calloc(c->room, sizeof *c->apply_iov);
+    c->pinned = calloc(c->room, sizeof(struct bm_page *));
+    if (c->snap && c->apply && c->apply_iov && c->pinned)
+        return 0;
+    c->room = 0;
+    return -ENOMEM;
+}
+
+static void apply_done(struct disk_rq *rq, int err);
+
+static uint8_t *snap_piece(struct vhd *v, uint64_t off, size_t len)
+{
+    struct vhd_commit *c = &v->c;
+    uint8_t *to = c->snap + c->n * c->unit;
+
+    c->apply_iov[c->n] = (struct iovec){ to, len };
+    c->apply[c->n] = (struct disk_rq){ .op = DISK_WRITE, .off = off, .len = len,
+                                       .iov = &c->apply_iov[c->n], .n_iov = 1,
+                                       .done = apply_done, .ctx = v };
+    c->n++;
+    return to;
+}
+
+/* Bitmaps first: of what does not fit, the table's sectors are left for the next round, so that no
+ * entry is durable long before its bitmap. */
+static void snapshot(struct vhd *v)
+{
+    struct vhd_commit *c = &v->c;
+    struct bm_page *p;
+
+    c->n = 0;
+    while (c->n < c->room && (p = bm_take_dirty(&v->bits))) {
+        memcpy(snap_piece(v, p->file_off, v->bitmap_bytes), p->data, v->bitmap_bytes);
+        p->pins++;
+        c->pinned[c->n_pinned++] = p;
+    }
+    while (c->n < c->room && v->n_bat_dirty) {
+        uint32_t s = v->bat_dirty[--v->n_bat_dirty];
+        uint8_t *to = snap_piece(v, v->header.bat_off + (uint64_t)s * VHD_SECTOR, VHD_SECTOR);
+        uint64_t first = (uint64_t)s * ENTRIES;
+        memset(to, 0xff, VHD_SECTOR);
+        for (uint64_t i = first; i < MIN(first + ENTRIES, (uint64_t)v->header.n_bat); i++)
+            put_be32(to + (i - first) * 4, v->bat[i]);
+        v->bat_is_dirty[s / 8] &= (uint8_t)~(1u << s % 8);
+    }
+    c->more = pieces_dirty(v);
+    if (!c->more)
+        v->need_order = false;
+    TRACE("disk", "vhd_commit", "%zu pieces%s", c->n, c->more ? ", more" : "");
+}
+
+static void apply_done(struct disk_rq *rq, int err)
+{
+    struct vhd *v = rq->ctx;
+    struct vhd_commit *c = &v->c;
+
+    if (err)
+        c->err = err;
+    if (--c->n_applying)
+        return;
+    if (c->err)
+        commit_end(v, c->err);
+    else
+        commit_run(v);
+}
+
+static void apply(struct vhd *v)
+{
+    struct vhd_commit *c = &v->c;
+
+    c->n_applying = c->n;
+    c->err = 0;
+    for (size_t i = 0; i < c->n; i++)
+        disk_submit(v->file, &c->apply[i]);
+}
+
+static void commit_run(struct vhd *v)
+{
+    struct vhd_commit *c = &v->c;
+
+    switch (c->step++) {
+    case STEP_SIZE:
+        if (!pieces_dirty(v)) {
+            c->step = STEP_LAST;
+            flush_file(v);
+            return;
+        }
+        if (v->file->size < v->limit + VHD_FOOTER_SIZE) {
+            step_io(v, DISK_WRITE, v->limit, v->footer_sector, VHD_FOOTER_SIZE, commit_step);
+            return;
+        }
+        c->step++;
+        /* fall through */
+    case STEP_SNAPSHOT:
+        c->step = STEP_APPLY;
+        bool flush_first = v->need_order || v->end > v->durable_size;
+        snapshot(v); /* bits that are set from now on wait for the next round */
+        if (flush_first) {
+            flush_file(v);
+            return;
+        }
+        c->step++;
+        /* fall through */
+    case STEP_APPLY:
+        c->step = STEP_FLUSH;
+        apply(v);
+        return;
+    case STEP_FLUSH:
+        flush_file(v);
+        return;
+    case STEP_ANSWER:
+        while (c->n_pinned)
+            c->pinned[--c->n_pinned]->pins--;
+        if (c->more) {
+            c->step = STEP_SIZE;
+            commit_run(v);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    commit_end(v, 0);
+}
+
+static void commit_start(struct vhd *v)
+{
+    struct vhd_commit *c = &v->c;
+
+    c->running = true;
+    c->waiters = v->flushes;
+    v->flushes = NULL;
+    c->step = STEP_SIZE;
+    c->more = false;
+    if (pieces_dirty(v) && make_room(v) < 0)
+        commit_end(v, -ENOMEM);
+    else
+        commit_run(v);
+}
+
+void vhd_flush(struct vhd *v, struct disk_rq *rq)
+{
+    if (v->disk.read_only || v->phase == VHD_BROKEN) {
+        disk_finish_soon(&v->disk, rq, v->disk.read_only ? 0 : -EIO);
+        return;
+    }
+    park(&v->flushes, &v->flushes_last, rq);
+    if (!v->c.running && v->phase != VHD_BEGINNING)
+        commit_start(v);
+}
+
+void vhd_commit_if_many(struct vhd *v)
+{
+    if (v->phase == VHD_OPEN && !v->c.running &&
+        v->n_bat_dirty + v->bits.n_dirty >= DIRTY_MANY)
+        commit_start(v);
+}
+
+/* ---- blocking ---------------------------------------------------------------------------------------- */
+
+int vhd_end_footer(struct vhd *v, struct err *err)
+{
+    uint64_t at = vhd_next_place(v->end, v->bitmap_bytes);
+    int r = disk_write_sync(v->file, at, v->footer_sector, VHD_FOOTER_SIZE);
+
+    if (r == 0)
+        r = disk_flush_sync(v->file);
+    if (r == 0 && v->file->size != at + VHD_FOOTER_SIZE) {
+        r = disk_rw_sync(v->file, DISK_TRUNCATE, at + VHD_FOOTER_SIZE, NULL, 0, 0);
+        if (r == 0)
+            r = disk_flush_sync(v->file);
+    }
+    return r < 0 ? err_errno(err, -r, "the end footer could not be written") : 0;
+}
+
+static bool settled(const struct vhd *v)
+{
+    return !v->c.running && v->phase != VHD_BEGINNING && !v->growing;
+}
+
+int vhd_shut(struct vhd *v, struct err *err)
+{
+    int r = 0;
+
+    if (v->phase != VHD_OPEN && v->phase != VHD_BROKEN && settled(v))
+        return 0;
+    do {
+        r = disk_flush_sync(&v->disk);
+    } while (r == 0 && v->phase == VHD_OPEN && (pieces_dirty(v) || v->c.running));
+    while (!settled(v))
+        disk_flush_sync(v->file);
+    if (r < 0 || v->phase != VHD_OPEN)
+        return err_errno(err, r < 0 ? -r : EIO, "the last changes of metadata failed");
+    v->phase = VHD_IDLE;
+    return vhd_end_footer(v, err);
+}
+
+struct begin_wait {
+    struct disk_rq rq;
+    struct loop *loop;
+    bool done;
+    int err;
+};
+
+static void begin_wait_done(struct disk_rq *rq, int err)
+{
+    struct begin_wait *w = container_of(rq, struct begin_wait, rq);
+
+    w->err = err;
+    w->done = true;
+    loop_stop(w->loop);
+}
+
+int vhd_begin_sync(struct vhd *v, struct err *err)
+{
+    struct begin_wait w = { .rq = { .op = DISK_DISCARD, .done = begin_wait_done },
+                            .loop = v->disk.loop };
+
+    if (v->phase == VHD_OPEN || v->footer.type == VHD_FIXED)
+        return 0;
+    vhd_begin(v, &w.rq);
+    disk_wait(w.loop, &w.done);
+    return w.err < 0 ? err_errno(err, -w.err, "the file could not be prepared for writing") : 0;
+}
