@@ -234,12 +234,33 @@ uint64_t mem_read_slow(struct soft_vp *vp, uint64_t va, unsigned size)
 {
     uint64_t v = 0;
 
+    if (likely(va % PAGE_SIZE + size <= PAGE_SIZE && !vp->mmu->any_break)) {
+        struct place p = mmu_locate(vp, mmu_set(vp), va, vp->mmu->walk_acc);
+
+        if (likely(p.host))
+            load(p.host, &v, size);
+        else
+            device_read(vp, &p, &v, size);
+        return v;
+    }
     read_in(vp, mmu_set(vp), vp->mmu->walk_acc, va, &v, size);
     return v;
 }
 
 void mem_write_slow(struct soft_vp *vp, uint64_t va, unsigned size, uint64_t value)
 {
+    if (likely(va % PAGE_SIZE + size <= PAGE_SIZE && !vp->mmu->any_break)) {
+        struct part part = { .va = va, .len = size };
+        void *host;
+
+        part.place = mmu_locate(vp, mmu_set(vp), va, vp->mmu->walk_acc | ACC_WRITE);
+        host = tlb_hit(vp->tlb->write, va, size);
+        if (likely(host))
+            store(host, &value, size);
+        else
+            write_part(vp, &part, (const uint8_t *)&value);
+        return;
+    }
     write_in(vp, mmu_set(vp), vp->mmu->walk_acc, va, &value, size);
 }
 
