@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* build.h - between build.c and emit.c: a block in the making. */
+#pragma once
+
+#include "cpu/soft/ops.h"
+
+/* What the flags pass must know of an operation. */
+struct note {
+    op_fn *quiet; /* the same without keeping flags, or NULL */
+    bool kills;   /* writes all arithmetic flags */
+    bool reads, faults, call;
+};
+
+struct build {
+    struct soft_vp *vp;
+    struct block *block;
+    const struct op *unlinked;
+    uint32_t mode;
+    uint64_t page_off;   /* of the block's first byte */
+    enum decode_result decoded;
+    uint16_t off;        /* of the instruction in the block */
+    uint8_t len;
+    uint8_t n_insns;     /* with the current one */
+    bool crosses, ended;
+    unsigned n_ops, n_calls;
+    struct note note[BLOCK_OPS_MAX];
+    struct call calls[BLOCK_INSNS_MAX];
+};
+
+struct op *build_op(struct build *b, op_fn *run);
+struct op *build_exit(struct build *b, op_fn *run, int64_t disp);
+void build_leave(struct build *b, int64_t disp);
+
+/* emit.c: operations for this instruction; false: call its helper. */
+bool emit_fast(struct build *b, const struct insn *in);
