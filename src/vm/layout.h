@@ -57,7 +57,7 @@
 #define PORT_PIC_SLAVE   0xa0
 #define PORT_COM2        0x2f8
 #define PORT_COM1        0x3f8
-#define PORT_PM          0x400 /* PIIX4 power management block, 64 bytes: */
+#define PORT_PM          0x600 /* where SeaBIOS puts it, too; PIIX4 power management block, 64 bytes: */
 #define PORT_PM1_EVT     (PORT_PM + 0x00) /* status, enable: 16 bits each */
 #define PORT_PM1_CNT     (PORT_PM + 0x04)
 #define PORT_PM_TMR      (PORT_PM + 0x08)
