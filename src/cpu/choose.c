@@ -15,8 +15,8 @@
 
 #include "cpu/engine.h"
 
-#define RUN_NS     (6 * NS_PER_MS)  /* of one engine */
-#define KICK_NS    (15 * NS_PER_MS) /* from the start of KVM's thread, its VM included */
+#define RUN_NS     (5 * NS_PER_MS)  /* of one engine */
+#define KICK_NS    (12 * NS_PER_MS) /* from the start of KVM's thread, its VM included */
 #define ABANDON_NS (28 * NS_PER_MS)
 #define ROUNDS_MAX 50
 
