@@ -239,10 +239,16 @@ struct bm_page *bm_take_dirty(struct bm_cache *c)
     return p;
 }
 
-void bm_done(struct bm_cache *c)
+void bm_reset(struct bm_cache *c)
 {
     while (c->hand)
         drop(c, c->hand);
+    c->n_dirty = 0;
+}
+
+void bm_done(struct bm_cache *c)
+{
+    bm_reset(c);
     free(c->buckets);
     free(c->dirty);
     c->buckets = NULL;

@@ -40,6 +40,7 @@ struct bm_cache {
 
 int bm_init(struct bm_cache *c, struct disk *file, size_t page_size);
 void bm_done(struct bm_cache *c);
+void bm_reset(struct bm_cache *c); /* forget all pages */
 
 /* The page if it is there and ready. */
 struct bm_page *bm_find(struct bm_cache *c, uint64_t index);

@@ -117,44 +117,79 @@ static int parent_fits(struct disk *child, struct disk *parent, const char *path
     return 0;
 }
 
-static int open_parent(struct disk_io *io, const char *path, struct disk *child,
-                       const struct disk_open *how, struct chain *chain, struct disk **ret,
-                       struct err *err)
+/* Is the image 'file' the parent? */
+static int try_parent(struct disk_io *io, const char *file, struct disk *child,
+                      const struct disk_open *how, struct err *err)
 {
-    struct disk_open down = *how;
+    struct chain alone = { 0 };
+    struct disk *d;
+    int r = open_one(io, file, how, &alone, &d, err);
+
+    if (r == 0) {
+        r = parent_fits(child, d, file, err);
+        disk_close(d, NULL);
+    }
+    return r;
+}
+
+int disk_parent_path(struct disk_io *io, const char *path, struct disk *d,
+                     const struct disk_open *how, char **ret, struct err *err)
+{
+    struct disk_open look = { .no_parent = true, .no_lock = true };
     struct disk_info info;
     struct err first = { 0 };
 
-    disk_get_info(child, &info);
-    down.writable = false;
-    down.repair = false;
-    down.format = info.format;
-    down.data_guid = NULL;
+    disk_get_info(d, &info);
+    look.format = info.format;
     for (unsigned i = 0; i <= PARENT_NAMES; i++) {
         /* Last resort: its bare name beside the child, when a folder was moved. */
-        const char *name = i < PARENT_NAMES ? info.parent_name[i] : info.parent_name[0];
+        const char *name = i < PARENT_NAMES ? info.parent_name[i] : NULL;
+        for (unsigned k = 0; i == PARENT_NAMES && k < PARENT_NAMES && !name; k++)
+            name = info.parent_name[k];
         if (!name)
             continue;
-        AUTO(free_p) char *file = parent_find(path, name, i == PARENT_NAMES, how->parent_root);
-        if (!file)
-            continue;
+        char *file = parent_find(path, name, i == PARENT_NAMES, how->parent_root);
         struct err e = { 0 };
-        int r = open_one(io, file, &down, chain, ret, &e);
-        if (r == 0) {
-            r = parent_fits(child, *ret, file, &e);
-            if (r == 0)
-                return 0;
-            disk_close(*ret, NULL);
+        if (file && try_parent(io, file, d, &look, &e) == 0) {
+            *ret = file;
+            return 0;
         }
-        if (!first.code)
+        if (file && !first.code)
             first = e;
+        free(file);
     }
     if (first.code)
         return err_set(err, first.code, "its parent: %s", first.text);
     return err_set(err, ENOENT, "its parent '%s' is not found%s%s",
                    info.parent_name[0] ? info.parent_name[0]
-                   : info.parent_name[1] ? info.parent_name[1] : "(no name)",
+                   : info.parent_name[1] ? info.parent_name[1]
+                   : info.parent_name[2] ? info.parent_name[2] : "(no name)",
                    how->parent_root ? " under " : "", how->parent_root ? how->parent_root : "");
+}
+
+static int open_parent(struct disk_io *io, const char *path, struct disk *child,
+                       const struct disk_open *how, struct chain *chain, struct disk **ret,
+                       struct err *err)
+{
+    AUTO(free_p) char *file = NULL;
+    struct disk_open down = *how;
+    struct disk_info info;
+    int r = disk_parent_path(io, path, child, how, &file, err);
+
+    if (r < 0)
+        return r;
+    disk_get_info(child, &info);
+    down.writable = false;
+    down.repair = false;
+    down.format = info.format;
+    down.data_guid = NULL;
+    if ((r = open_one(io, file, &down, chain, ret, err)) < 0)
+        return err_wrap(err, "its parent");
+    if ((r = parent_fits(child, *ret, file, err)) < 0) { /* changed in between */
+        disk_close(*ret, NULL);
+        return r;
+    }
+    return 0;
 }
 
 static int chain_add(struct chain *chain, struct disk *file, struct err *err)

@@ -33,6 +33,10 @@ void disk_get_info(struct disk *d, struct disk_info *ret);
 /* The parent that was opened with 'd'; NULL: none. */
 struct disk *disk_parent(struct disk *d);
 
+/* The file of the parent that 'd' (at 'path') noted, its identity checked.  malloc'ed. */
+int disk_parent_path(struct disk_io *io, const char *path, struct disk *d,
+                     const struct disk_open *how, char **ret, struct err *err);
+
 struct disk_create {
     enum disk_format format; /* not PROBE */
     enum disk_layout layout;

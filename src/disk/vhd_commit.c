@@ -424,6 +424,8 @@ int vhd_end_footer(struct vhd *v, struct err *err)
         if (r == 0)
             r = disk_flush_sync(v->file);
     }
+    v->limit = at; /* should more blocks come: behind this footer */
+    v->durable_size = v->file->size;
     return r < 0 ? err_errno(err, -r, "the end footer could not be written") : 0;
 }
 
