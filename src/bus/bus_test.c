@@ -142,8 +142,9 @@ TEST(a_byte_register_inside_a_dword_register)
     struct probe reset = probe(0xcf9, 1, &ops1), address = probe(0xcf8, 4, &ops4);
 
     rig_init(&r);
-    ADD(pio, &r, &reset);
+    reset.io.rank = IO_INSET;
     ADD(pio, &r, &address);
+    ADD(pio, &r, &reset);
     pio_write(&r.bus, 0xcf8, 4, 0x80000000);
     EXPECT_EQ(address.writes, 1);
     EXPECT_EQ(reset.writes, 0);

@@ -18,6 +18,7 @@ struct io_ops {
 
 /* Where ranges overlap the lower rank has it, and the older one of equal rank. */
 enum io_rank {
+    IO_INSET = -1, /* a register inside a wider one that has another owner */
     IO_FIXED, /* soldered to the board */
     IO_BAR,   /* wherever the guest put it */
 };

@@ -4,10 +4,7 @@
 
 #include <assert.h>
 
-static const struct state_field isa_fields[] = {
-    STATE(struct isa_irqs, asserted),
-};
-const struct state_desc isa_irqs_state = STATE_DESC("isa-irqs", 1, isa_fields);
+#include "bus/bus.h"
 
 unsigned isa_irq_to_ioapic_pin(unsigned irq)
 {
@@ -47,3 +44,16 @@ struct irq_line isa_irq(struct isa_irqs *h, unsigned irq, enum isa_source source
     assert(irq < ISA_IRQS && source < ISA_SOURCES);
     return (struct irq_line){ source_set, h, irq + ISA_IRQS * source };
 }
+
+static void reset(void *chip)
+{
+    struct isa_irqs *h = chip;
+
+    for (unsigned i = 0; i < ISA_IRQS; i++)
+        for (unsigned source = 0; source < ISA_SOURCES; source++)
+            source_set(h, i + ISA_IRQS * source, false);
+}
+
+static const struct state_field isa_fields[] = { STATE(struct isa_irqs, asserted) };
+static const struct state_desc isa_state = STATE_DESC("isa-irqs", 1, isa_fields);
+const struct device_ops isa_irqs_device = { .state = &isa_state, .reset = reset };

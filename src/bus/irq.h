@@ -6,6 +6,8 @@
 
 #include "base/state.h"
 
+struct device_ops;
+
 /* The end of a wire that a chip holds: it says the level, the other end decides whether level or
  * edge counts.  Unconnected (set == NULL) is allowed.  A chip may say the same level again. */
 struct irq_line {
@@ -66,7 +68,8 @@ struct isa_irqs {
     struct irq_line pic[ISA_IRQS], ioapic[ISA_IRQS]; /* index: ISA number */
     uint8_t asserted[ISA_IRQS];                      /* bit: enum isa_source */
 };
-extern const struct state_desc isa_irqs_state;
+
+extern const struct device_ops isa_irqs_device;
 
 /* 'pic' and 'ioapic' are lines to pin 0; pin n is the same with another n. */
 void isa_irqs_init(struct isa_irqs *h, struct irq_line pic, struct irq_line ioapic);

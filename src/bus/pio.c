@@ -47,7 +47,7 @@ void pio_write(struct bus *b, uint16_t port, unsigned size, uint32_t value)
 static void rebuild(struct pio *p)
 {
     memset(p->owner, 0, sizeof p->owner);
-    for (int rank = IO_BAR; rank >= IO_FIXED; rank--) {
+    for (int rank = IO_BAR; rank >= IO_INSET; rank--) {
         for (unsigned i = p->n; i-- > 0;) {
             const struct io_range *r = p->range[i];
             if ((int)r->rank == rank && r->base < PIO_PORTS)
