@@ -223,6 +223,7 @@ static void bus_reset(void *chip)
     struct pci_bus *p = chip;
 
     p->address = 0;
+    p->pirq_level &= (1u << PCI_PIRQS) - 1;
 }
 
 static bool bus_check(void *chip)

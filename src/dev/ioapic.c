@@ -174,6 +174,7 @@ static void reset(void *chip)
 
     a->select = 0;
     a->id = 0;
+    a->level &= (1u << IOAPIC_N_PINS) - 1; /* a failed restore may have left anything */
     for (unsigned i = 0; i < IOAPIC_N_PINS; i++)
         a->entry[i] = E_RESET;
 }

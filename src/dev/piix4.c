@@ -106,6 +106,7 @@ static void reset(void *chip)
     struct piix4 *p = chip;
 
     p->reset_control = 0;
+    p->pirq_level &= (1u << PCI_PIRQS) - 1; /* a failed restore may have left anything */
     pci_dev_reset(&p->isa);
     pci_dev_reset(&p->pm);
     route(p);
