@@ -313,3 +313,82 @@ TEST(a_timer_moved_behind_the_loops_back)
     EXPECT_EQ(a.n, 1);
     rig_done(&r);
 }
+
+/* A chip that two processors and the loop's timer use at once: the bus lock must be enough. */
+struct busy {
+    struct io_range io;
+    struct bus_timer t;
+    uint64_t n_accesses, n_expired; /* plain: a lost count or the sanitizer would tell */
+    bool stop;
+};
+
+static uint64_t busy_read(void *owner, uint64_t off, unsigned size)
+{
+    struct busy *c = owner;
+
+    c->n_accesses++;
+    if (c->n_accesses % 3)
+        bus_timer_arm(&c->t, bus_now_ns(c->t.bus) + c->n_accesses % 7 * 1000);
+    else
+        bus_timer_disarm(&c->t);
+    return 0;
+}
+
+static void busy_write(void *owner, uint64_t off, unsigned size, uint64_t value)
+{
+    busy_read(owner, off, size);
+}
+
+static void busy_expired(struct bus_timer *t)
+{
+    struct busy *c = container_of(t, struct busy, t);
+
+    if (c->stop)
+        return;
+    c->n_expired++;
+    bus_timer_arm(t, bus_now_ns(t->bus) + 1000);
+}
+
+#define BUSY_ACCESSES 20000
+
+static void *busy_thread(void *arg)
+{
+    struct bus *b = arg;
+
+    for (unsigned i = 0; i < BUSY_ACCESSES; i++)
+        pio_write(b, 0x10, 1, i);
+    return NULL;
+}
+
+static void *loop_thread(void *arg)
+{
+    loop_run(arg);
+    return NULL;
+}
+
+TEST(one_lock_for_processors_and_timers)
+{
+    static const struct io_ops busy_ops = { busy_read, busy_write, 1 };
+    struct busy c = { .io = { .base = 0x10, .len = 1, .ops = &busy_ops, .owner = &c } };
+    pthread_t cpu[2], loop;
+    struct rig r;
+
+    clock_init(&r.clock);
+    r.loop = loop_new(&r.clock);
+    bus_init(&r.bus, r.loop);
+    bus_timer_init(&c.t, &r.bus, busy_expired);
+    pio_add(&r.bus, &c.io);
+    pthread_create(&loop, NULL, loop_thread, r.loop);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_create(&cpu[i], NULL, busy_thread, &r.bus);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(cpu[i], NULL);
+    bus_lock(&r.bus);
+    c.stop = true;
+    bus_timer_disarm(&c.t);
+    bus_unlock(&r.bus);
+    loop_stop(r.loop);
+    pthread_join(loop, NULL);
+    EXPECT_EQ(c.n_accesses, 2 * BUSY_ACCESSES);
+    rig_done(&r);
+}
