@@ -82,7 +82,8 @@ void bus_timer_disarm(struct bus_timer *t);
 struct device_ops {
     const struct state_desc *state;
     void (*reset)(void *chip);    /* to the state after RESET#; lines fall */
-    void (*restored)(void *chip); /* after a restore: arm timers, map ranges, drive lines; or NULL */
+    void (*restored)(void *chip); /* after a restore: arm timers, map ranges, drive
+                                   * every line anew; or NULL */
 };
 
 /* A chip of this machine under its own name ("uart0").  The functions hold the bus lock. */

@@ -108,20 +108,26 @@ static void arm(struct i8254 *p, uint64_t not_before_ns)
     bus_timer_arm(&p->timer, MAX(mul_div_up(tick, NS_PER_S, I8254_HZ), not_before_ns));
 }
 
+static void set_line(struct i8254 *p, bool level)
+{
+    p->line = level;
+    irq_set(&p->out0, level);
+}
+
 static void on_timer(struct bus_timer *t)
 {
     struct i8254 *p = container_of(t, struct i8254, timer);
 
     /* Where the low phase was short or not seen, the edge is made visible. */
-    irq_lower(&p->out0);
-    irq_raise(&p->out0);
+    set_line(p, false);
+    set_line(p, true);
     arm(p, bus_now_ns(p->bus) + EDGES_APART_NS);
 }
 
 /* Something about channel 0 changed. */
 static void update(struct i8254 *p)
 {
-    irq_set(&p->out0, out(&p->channel[0], ticks_now(p)));
+    set_line(p, out(&p->channel[0], ticks_now(p)));
     arm(p, 0);
 }
 
@@ -314,13 +320,14 @@ static void reset(void *chip)
                                                 .gate = i != 2, .null_count = 1 };
     p->port61 = 0;
     bus_timer_disarm(&p->timer);
-    irq_lower(&p->out0);
+    set_line(p, false);
 }
 
 static void restored(void *chip)
 {
     struct i8254 *p = chip;
 
+    set_line(p, p->line);
     arm(p, 0);
 }
 
@@ -336,7 +343,7 @@ static bool check(void *chip)
             c->null_count > 1)
             return false;
     }
-    return !(p->port61 & ~PORT61_WRITABLE) && p->channel[0].gate && p->channel[1].gate &&
+    return p->line <= 1 && !(p->port61 & ~PORT61_WRITABLE) && p->channel[0].gate && p->channel[1].gate &&
            p->channel[2].gate == (p->port61 & PORT61_GATE);
 }
 
@@ -351,6 +358,7 @@ static const struct state_desc channel_state = STATE_DESC("channel", 1, channel_
 static const struct state_field fields[] = {
     STATE_ARRAY(struct i8254, channel, channel_state),
     STATE(struct i8254, port61),
+    STATE(struct i8254, line),
 };
 static const struct state_desc state = {
     .name = "i8254", .version = 1, .fields = fields, .n_fields = ARRAY_LEN(fields), .check = check,

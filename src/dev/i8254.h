@@ -29,6 +29,7 @@ struct i8254 {
     struct irq_line out0;
     struct i8254_channel channel[3];
     uint8_t port61; /* writable bits */
+    uint8_t line;   /* what out0 was told last */
     struct bus_timer timer; /* next edge of channel 0 */
     struct io_range io, io61;
 };

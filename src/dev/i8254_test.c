@@ -233,6 +233,7 @@ TEST(saved_between_two_edges)
     testbed_move(&a.t, &a.pit, &b.t, &b.pit, &i8254_device);
     EXPECT_EQ(latched(&b, 0), latched(&a, 0));
     EXPECT_EQ(in8(&b.t, 0x61), in8(&a.t, 0x61));
+    EXPECT_EQ(b.irq.level, a.irq.level); /* lines are driven anew */
     a.irq.n_rises = b.irq.n_rises = 0;
     testbed_advance(&a.t, NS_PER_S, NS_PER_MS / 4);
     testbed_advance(&b.t, NS_PER_S, NS_PER_MS / 4);

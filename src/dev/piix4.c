@@ -28,6 +28,13 @@
 
 /* ---- interrupt router ---------------------------------------------------------------------------- */
 
+static void drive(struct piix4 *p, unsigned irq)
+{
+    struct irq_line line = isa_irq(p->irqs, irq, ISA_PIRQ);
+
+    irq_set(&line, p->routed >> irq & 1);
+}
+
 static void route(struct piix4 *p)
 {
     uint16_t now = 0;
@@ -40,10 +47,8 @@ static void route(struct piix4 *p)
     uint16_t changed = now ^ p->routed;
     p->routed = now;
     for (unsigned i = 0; i < ISA_IRQS; i++) {
-        if (changed >> i & 1) {
-            struct irq_line line = isa_irq(p->irqs, i, ISA_PIRQ);
-            irq_set(&line, now >> i & 1);
-        }
+        if (changed >> i & 1)
+            drive(p, i);
     }
 }
 
@@ -117,6 +122,8 @@ static void restored(void *chip)
 {
     struct piix4 *p = chip;
 
+    for (unsigned i = 0; i < ISA_IRQS; i++)
+        drive(p, i);
     pci_dev_restored(&p->isa);
     pci_dev_restored(&p->pm);
     route(p);

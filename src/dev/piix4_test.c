@@ -182,6 +182,7 @@ TEST(saved_with_an_interrupt_asserted)
     EXPECT_EQ(b.pm_base, 0xb000);
     EXPECT_EQ(b.pam[1], 0x33);
     EXPECT_EQ(b.irqs.asserted[12], 1 << ISA_PIRQ);
+    EXPECT_EQ(b.pic.level, 0); /* who is behind the wires was saved on his own */
     pci_intx(&b.card, false);
     EXPECT_EQ(b.irqs.asserted[12], 0);
     buf_done(&buf);

@@ -94,13 +94,22 @@ static void reset(void *chip)
     lines_fall(d);
 }
 
+static void restored(void *chip)
+{
+    const struct testdev *d = chip;
+
+    for (unsigned i = 0; i < ISA_IRQS; i++)
+        irq_write(chip, i, 1, d->irq_level >> i & 1);
+}
+
 static const struct state_field fields[] = {
     STATE(struct testdev, scratch),
     STATE(struct testdev, irq_level),
     STATE(struct testdev, memory),
 };
 static const struct state_desc state = STATE_DESC("testdev", 1, fields);
-const struct device_ops testdev_device = { .state = &state, .reset = reset };
+const struct device_ops testdev_device = { .state = &state, .reset = reset,
+                                           .restored = restored };
 
 void testdev_init(struct testdev *d, struct bus *bus, struct isa_irqs *irqs, struct board board)
 {
