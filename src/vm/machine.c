@@ -6,8 +6,10 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/trace.h"
+#include "vm/bios.h"
 #include "vm/boot.h"
 #include "vm/firmware.h"
+#include "vm/layout.h"
 #include "vm/machine_internal.h"
 
 /* ---- words ------------------------------------------------------------------------------------------ */
@@ -183,16 +185,26 @@ static int compose_cpuid(struct machine *m, struct err *err)
 
 /* ---- loading ------------------------------------------------------------------------------------------------ */
 
-/* Firmware tables and kernel into guest memory, VP 0 at its entry. */
-static int load(struct machine *m, struct err *err)
+static struct firmware_config firmware_of(const struct machine *m)
 {
     struct firmware_config fw = { .n_vps = m->cfg.n_vps, .memory = m->cfg.memory,
                                   .name = m->cfg.name };
+
+    memcpy(fw.uuid, m->uuid, sizeof fw.uuid);
+    return fw;
+}
+
+/* Firmware tables and kernel into guest memory, VP 0 at its entry; or the BIOS, VP 0 at the reset
+ * vector where a reset left it. */
+static int load(struct machine *m, struct err *err)
+{
+    struct firmware_config fw = firmware_of(m);
     struct boot_config boot = { m->cfg.kernel, m->cfg.initrd, m->cfg.append };
     struct boot_entry entry;
     int r;
 
-    memcpy(fw.uuid, m->uuid, sizeof fw.uuid);
+    if (!m->cfg.kernel)
+        return bios_shadow(m->gmem, m->cfg.bios, err);
     r = firmware_write(m->gmem, &fw, err);
     if (r == 0)
         r = boot_load(m->gmem, &boot, &entry, err);
@@ -217,8 +229,10 @@ static int check_config(const struct machine_config *c, struct err *err)
     if (!c->name || !c->name[0] || strlen(c->name) > MACHINE_NAME_MAX)
         return err_set(err, EINVAL, "name '%s': 1 to %u bytes", c->name ? c->name : "",
                        MACHINE_NAME_MAX);
-    if (!c->kernel)
-        return err_set(err, EINVAL, "no kernel is named");
+    if (!c->kernel && !c->n_disks)
+        return err_set(err, EINVAL, "nothing to start from: neither a kernel nor a disk is named");
+    if (!c->kernel && (c->initrd || c->append))
+        return err_set(err, EINVAL, "an initrd or a command line goes with a kernel only");
     return 0;
 }
 
@@ -234,8 +248,9 @@ static int own_config(struct machine *m, const struct machine_config *c, struct 
     m->cfg.kernel = copy_string(c->kernel);
     m->cfg.initrd = copy_string(c->initrd);
     m->cfg.append = copy_string(c->append);
-    if (!m->cfg.name || !m->cfg.kernel || (c->initrd && !m->cfg.initrd) ||
-        (c->append && !m->cfg.append))
+    m->cfg.bios = copy_string(c->bios ? c->bios : BIOS_DEFAULT);
+    if (!m->cfg.name || !m->cfg.bios || (c->kernel && !m->cfg.kernel) ||
+        (c->initrd && !m->cfg.initrd) || (c->append && !m->cfg.append))
         return err_set(err, ENOMEM, "out of memory");
     return 0;
 }
@@ -279,11 +294,29 @@ static int make_hypervisor(struct machine *m, struct err *err)
     return r < 0 ? r : compose_cpuid(m, err);
 }
 
+/* What SeaBIOS finds: its ROM, fw_cfg, and a host bridge that says "QEMU", for without that it asks
+ * nobody anything. */
+static int make_bios(struct machine *m, struct err *err)
+{
+    static const uint8_t qemu_subsystem[] = { 0xf4, 0x1a, 0x00, 0x11 };
+    struct firmware_config fw = firmware_of(m);
+
+    fw_cfg_init(&m->fw_cfg, &m->board.bus, m->gmem);
+    m->has_fw_cfg = true;
+    mainboard_add(&m->board, "fw_cfg", &fw_cfg_device, &m->fw_cfg);
+    memcpy(m->board.host_bridge.pci.config + PCI_SUBSYSTEM_VENDOR, qemu_subsystem,
+           sizeof qemu_subsystem);
+    memcpy(m->board.host_bridge.pci.at_reset + PCI_SUBSYSTEM_VENDOR, qemu_subsystem,
+           sizeof qemu_subsystem);
+    return bios_describe(&m->fw_cfg, &fw, PORT_COM1, err);
+}
+
 static int build(struct machine *m, struct err *err)
 {
     struct rng rng;
     struct mainboard_config bc = { .loop = m->loop, .memory = m->cfg.memory,
-                               .test_devices = m->cfg.test_devices, .ops = &mainboard_callbacks,
+                               .test_devices = m->cfg.test_devices, .bios = !m->cfg.kernel,
+                               .ops = &mainboard_callbacks,
                                .owner = m };
     int r;
 
@@ -295,6 +328,8 @@ static int build(struct machine *m, struct err *err)
         bc.uart[i].owner = m->cfg.uart[i].owner;
     }
     r = gmem_new(m->cfg.memory, &m->gmem, err);
+    if (r == 0 && !m->cfg.kernel)
+        r = bios_add_rom(m->gmem, m->cfg.bios, err);
     if (r == 0)
         r = make_partition(m, err);
     if (r < 0)
@@ -302,6 +337,10 @@ static int build(struct machine *m, struct err *err)
     vps_init(&m->vps, m->part, m->cfg.n_vps, on_vp_died, m);
     mainboard_init(&m->board, &bc);
     r = make_hypervisor(m, err);
+    if (r == 0)
+        r = storage_init(&m->storage, m, err);
+    if (r == 0 && !m->cfg.kernel)
+        r = make_bios(m, err);
     return r < 0 ? r : load(m, err);
 }
 
@@ -339,8 +378,13 @@ void machine_free(struct machine *m)
         return;
     if (m->vps.n)
         vps_done(&m->vps);
+    if (m->storage.m)
+        storage_drain(&m->storage);
     if (m->bus)
         vmbus_free(m->bus);
+    storage_stop(&m->storage);
+    if (m->has_fw_cfg)
+        fw_cfg_done(&m->fw_cfg);
     if (m->ic)
         ic_free(m->ic);
     hv_free(m->hv);
@@ -355,6 +399,7 @@ void machine_free(struct machine *m)
     free((char *)(uintptr_t)m->cfg.kernel);
     free((char *)(uintptr_t)m->cfg.initrd);
     free((char *)(uintptr_t)m->cfg.append);
+    free((char *)(uintptr_t)m->cfg.bios);
     free(m);
 }
 
@@ -455,6 +500,7 @@ static void finish_reset(struct machine *m)
     struct err err;
 
     m->resetting = false;
+    storage_drain(&m->storage); /* no disk writes into memory that is about to be loaded */
     partition_reset(m->part);
     mainboard_reset(&m->board);
     hv_reset(m->hv);
@@ -489,4 +535,31 @@ void machine_power_button(struct machine *m)
 size_t machine_console_input(struct machine *m, unsigned uart, const void *bytes, size_t n)
 {
     return uart < MACHINE_UARTS ? mainboard_serial_input(&m->board, uart, bytes, n) : n;
+}
+
+/* ---- disks --------------------------------------------------------------------------------------------------------------------- */
+
+int machine_disk_add(struct machine *m, const struct machine_disk *d, struct err *err)
+{
+    return storage_add(&m->storage, d, err);
+}
+
+int machine_disk_remove(struct machine *m, const char *name, struct err *err)
+{
+    return storage_remove(&m->storage, name, err);
+}
+
+int machine_disk_insert(struct machine *m, const char *drive, const char *path, struct err *err)
+{
+    return storage_insert(&m->storage, drive, path, err);
+}
+
+int machine_disk_eject(struct machine *m, const char *drive, bool force, struct err *err)
+{
+    return storage_eject(&m->storage, drive, force, err);
+}
+
+void machine_disk_list(struct machine *m, FILE *to)
+{
+    storage_list(&m->storage, to);
 }

@@ -26,6 +26,20 @@ struct console_ops {
     void (*room)(void *owner);
 };
 
+enum machine_disk_bus { MACHINE_DISK_SCSI, MACHINE_DISK_IDE };
+
+struct machine_disk {
+    const char *path; /* image, ISO or block device; NULL: an empty CD drive */
+    enum machine_disk_bus bus;
+    int controller, lun; /* place on the bus (IDE: channel, device); -1: the first that is free */
+    bool cdrom;
+    bool read_only;
+    bool raw;    /* take the bytes as they are, whatever they look like */
+    bool direct; /* past the host's page cache */
+    uint64_t iops, bytes_per_s; /* limits, 0: none */
+};
+#define MACHINE_DISKS_MAX 64 /* at start; more can be added */
+
 struct machine_config {
     const char *name;
     enum engine_kind engine; /* ENGINE_AUTO: measured by machine_new() */
@@ -33,6 +47,9 @@ struct machine_config {
     uint64_t memory; /* bytes, whole MiB */
     unsigned n_vps;
     const char *kernel, *initrd, *append; /* paths; initrd and append may be NULL */
+    const char *bios;                     /* without a kernel: image of the firmware; NULL: SeaBIOS */
+    const struct machine_disk *disk;      /* borrowed by machine_new() */
+    unsigned n_disks;
     bool no_reboot;                       /* a reboot ends the run like a power-off */
     bool test_devices;                    /* exit port and the like, for kvm-unit-tests */
     struct {
@@ -90,6 +107,13 @@ size_t machine_console_input(struct machine *m, unsigned uart, const void *bytes
 void machine_print_registers(struct machine *m, FILE *to);
 void machine_print_counters(struct machine *m, FILE *to);
 void machine_print_devices(struct machine *m, FILE *to);
+
+/* Disks while the guest runs.  Names are those of machine_disk_list(): "scsi0:1", "ide1:0". */
+int machine_disk_add(struct machine *m, const struct machine_disk *d, struct err *err);
+int machine_disk_remove(struct machine *m, const char *name, struct err *err);
+int machine_disk_insert(struct machine *m, const char *drive, const char *path, struct err *err);
+int machine_disk_eject(struct machine *m, const char *drive, bool force, struct err *err);
+void machine_disk_list(struct machine *m, FILE *to);
 
 /* Save to a file all that the guest could notice; the machine stays paused.  Restore into a machine
  * that was just made with the same configuration (the kernel is not needed then). */

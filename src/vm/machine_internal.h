@@ -3,12 +3,15 @@
  *
  *   machine.c   made, started, run, reset, ended             exits.c    what VPs cannot do themselves
  *   vps.c       threads of the VPs                           mainboard.c  chips and their wires
+ *   storage.c   disks and their controllers                  bios.c     a start from disks
  *   save.c      saved state                                  report.c   text for the monitor */
 #pragma once
 
+#include "dev/fw_cfg.h"
 #include "hv/hv.h"
 #include "vm/mainboard.h"
 #include "vm/machine.h"
+#include "vm/storage.h"
 #include "vm/vps.h"
 #include "vmbus/server.h"
 #include "vsp/ic/ic.h"
@@ -33,6 +36,9 @@ struct machine {
     struct hv *hv;
     struct vmbus *bus;
     struct ic *ic;
+    struct storage storage;
+    struct fw_cfg fw_cfg;
+    bool has_fw_cfg;
     struct cpuid_entry cpuid[CPUID_ENTRIES_MAX];
     unsigned n_cpuid;
     uint8_t uuid[16];

@@ -2,6 +2,8 @@
 /* mainboard.c - a page of tables: which chips there are, where, and how they are wired. */
 #include "vm/mainboard.h"
 
+#include <assert.h>
+
 #include "vm/layout.h"
 
 /* ---- outgoing wires ----------------------------------------------------------------------------------- */
@@ -78,8 +80,10 @@ size_t mainboard_serial_input(struct mainboard *b, unsigned uart, const void *by
 
 /* ---- the board ---------------------------------------------------------------------------------------------- */
 
-static void add(struct mainboard *b, const char *instance, const struct device_ops *ops, void *chip)
+void mainboard_add(struct mainboard *b, const char *instance, const struct device_ops *ops,
+                   void *chip)
 {
+    assert(b->n_devices < MAINBOARD_DEVICES);
     b->device[b->n_devices++] = (struct device){ instance, ops, chip };
 }
 
@@ -91,8 +95,8 @@ static void init_interrupts(struct mainboard *b)
     i8259_init(&b->pic, &b->bus, intr, 1u << IRQ_SCI);
     ioapic_init(&b->ioapic, &b->bus, LAYOUT_IOAPIC, sink);
     isa_irqs_init(&b->isa, i8259_pins(&b->pic), ioapic_pins(&b->ioapic));
-    add(b, "i8259", &i8259_device, &b->pic);
-    add(b, "ioapic", &ioapic_device, &b->ioapic);
+    mainboard_add(b, "i8259", &i8259_device, &b->pic);
+    mainboard_add(b, "ioapic", &ioapic_device, &b->ioapic);
 }
 
 static void init_timers(struct mainboard *b)
@@ -102,8 +106,8 @@ static void init_timers(struct mainboard *b)
     i8254_init(&b->pit, &b->bus, isa_irq(&b->isa, IRQ_PIT, ISA_CHIP));
     mc146818_init(&b->rtc, &b->bus, isa_irq(&b->isa, IRQ_RTC, ISA_CHIP), wall_ns, NULL);
     mc146818_set_memory(&b->rtc, low, b->cfg.memory - low);
-    add(b, "i8254", &i8254_device, &b->pit);
-    add(b, "mc146818", &mc146818_device, &b->rtc);
+    mainboard_add(b, "i8254", &i8254_device, &b->pit);
+    mainboard_add(b, "mc146818", &mc146818_device, &b->rtc);
 }
 
 static void init_serial(struct mainboard *b)
@@ -117,7 +121,7 @@ static void init_serial(struct mainboard *b)
     for (unsigned i = 0; i < MACHINE_UARTS; i++) {
         uart16550_init(&b->uart[i], &b->bus, rows[i].port, isa_irq(&b->isa, rows[i].irq, ISA_CHIP),
                        b->cfg.uart[i].ops ? &serial_ops : NULL, &b->cfg.uart[i]);
-        add(b, rows[i].name, &uart16550_device, &b->uart[i]);
+        mainboard_add(b, rows[i].name, &uart16550_device, &b->uart[i]);
     }
 }
 
@@ -139,10 +143,10 @@ static void init_bridges(struct mainboard *b, struct board chips_board)
     i440fx_init(&b->host_bridge, &b->pci, PCI_DEVFN(PCI_HOST_BRIDGE, 0), PCI_DEVICE_82441FX);
     piix4_init(&b->south_bridge, &b->pci, PCI_ISA_BRIDGE, &b->isa, chips_board,
                b->cfg.bios ? &bios : &direct, pm_moved, b);
-    add(b, "pci", &pci_bus_device, &b->pci);
-    add(b, "acpi_pm", &acpi_pm_device, &b->pm);
-    add(b, "i440fx", &i440fx_device, &b->host_bridge);
-    add(b, "piix4", &piix4_device, &b->south_bridge);
+    mainboard_add(b, "pci", &pci_bus_device, &b->pci);
+    mainboard_add(b, "acpi_pm", &acpi_pm_device, &b->pm);
+    mainboard_add(b, "i440fx", &i440fx_device, &b->host_bridge);
+    mainboard_add(b, "piix4", &piix4_device, &b->south_bridge);
 }
 
 static const struct board_ops wires = {
@@ -162,13 +166,13 @@ void mainboard_init(struct mainboard *b, const struct mainboard_config *cfg)
     init_bridges(b, chips_board);
     i8042_init(&b->i8042, &b->bus, isa_irq(&b->isa, IRQ_KEYBOARD, ISA_CHIP),
                isa_irq(&b->isa, IRQ_MOUSE, ISA_CHIP), chips_board);
-    add(b, "i8042", &i8042_device, &b->i8042);
+    mainboard_add(b, "i8042", &i8042_device, &b->i8042);
     port92_init(&b->port92, &b->bus, chips_board);
-    add(b, "port92", &port92_device, &b->port92);
+    mainboard_add(b, "port92", &port92_device, &b->port92);
     init_serial(b);
     if (cfg->test_devices) {
         testdev_init(&b->testdev, &b->bus, &b->isa, chips_board);
-        add(b, "testdev", &testdev_device, &b->testdev);
+        mainboard_add(b, "testdev", &testdev_device, &b->testdev);
     }
     b->made = true;
 }

@@ -68,6 +68,9 @@ struct mainboard {
 
 void mainboard_init(struct mainboard *b, const struct mainboard_config *cfg);
 void mainboard_done(struct mainboard *b); /* fine on one that was never made */
+/* A chip that somebody else made is reset, saved and dumped with the rest. */
+void mainboard_add(struct mainboard *b, const char *instance, const struct device_ops *ops,
+                   void *chip);
 void mainboard_reset(struct mainboard *b);
 void mainboard_save(struct mainboard *b, struct buf *to);
 int mainboard_load(struct mainboard *b, struct bytes *from, struct err *err);

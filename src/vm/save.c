@@ -70,6 +70,7 @@ static int save_state(struct machine *m, struct buf *b, struct err *err)
     if (r < 0)
         return r;
     mainboard_save(&m->board, b);
+    storage_save(&m->storage, b);
     hv_save(m->hv, b);
     r = vmbus_save(m->bus, b, err);
     if (r == 0 && b->failed)
@@ -165,6 +166,7 @@ int machine_save(struct machine *m, const char *path, struct err *err)
     int r;
 
     machine_pause(m);
+    storage_drain(&m->storage);
     r = save_state(m, &b, err);
     if (r == 0)
         r = write_file(m, &b, path, err);
@@ -239,6 +241,8 @@ static int load_state(struct machine *m, struct bytes *from, struct err *err)
         r = load_vp(m, i, from, err);
     if (r == 0)
         r = mainboard_load(&m->board, from, err);
+    if (r == 0)
+        r = storage_load(&m->storage, from, err);
     if (r == 0)
         r = hv_load(m->hv, from, err);
     if (r == 0)
