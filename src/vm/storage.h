@@ -24,7 +24,7 @@ struct storage_unit {
     enum unit_state state;
     struct machine_disk cfg; /* path is our own copy, "" for an empty drive */
     unsigned controller, lun; /* IDE: channel, device */
-    char name[24];            /* "scsi0:3", "ide1:0": what the user calls it */
+    char name[32];            /* "scsi0:3", "ide1:0": what the user calls it */
     struct disk *disk;        /* NULL: empty drive */
     struct scsi_unit *unit;
     struct stor *accelerator; /* IDE disks: the same over VMBus */
