@@ -77,7 +77,7 @@ void bus_timer_init(struct bus_timer *t, struct bus *b, void (*expired)(struct b
 void bus_timer_arm(struct bus_timer *t, uint64_t at_ns); /* UINT64_MAX: disarms */
 void bus_timer_disarm(struct bus_timer *t);
 
-/* ---- what every chip offers to the machine ------------------------------------------------------ */
+/* ---- what every chip offers to the machine --------------------------------------------------- */
 
 struct device_ops {
     const struct state_desc *state;

@@ -234,7 +234,8 @@ TEST(isa_interrupts_fan_out_and_are_shared)
     struct line_probe pic = { 0 }, apic = { 0 };
     struct isa_irqs h;
 
-    isa_irqs_init(&h, (struct irq_line){ on_line, &pic, 0 }, (struct irq_line){ on_line, &apic, 0 });
+    isa_irqs_init(&h, (struct irq_line){ on_line, &pic, 0 },
+                  (struct irq_line){ on_line, &apic, 0 });
     struct irq_line pit = isa_irq(&h, 0, ISA_CHIP), a = isa_irq(&h, 9, ISA_SCI),
                     b = isa_irq(&h, 9, ISA_PIRQ), cascade = isa_irq(&h, 2, ISA_CHIP);
     irq_pulse(&pit);

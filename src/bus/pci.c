@@ -9,7 +9,7 @@
 
 #include "base/trace.h"
 
-/* ---- BARs ---------------------------------------------------------------------------------------- */
+/* ---- BARs ------------------------------------------------------------------------------------ */
 
 static uint64_t bar_address(const struct pci_dev *d, unsigned n)
 {
@@ -64,7 +64,7 @@ static void bars_update(struct pci_dev *d)
             bar_map(d, n, bar_address(d, n));
 }
 
-/* ---- INTx ---------------------------------------------------------------------------------------- */
+/* ---- INTx ------------------------------------------------------------------------------------ */
 
 static bool intx_out(const struct pci_dev *d)
 {
@@ -100,7 +100,7 @@ void pci_intx(struct pci_dev *d, bool level)
         pirqs_update(d->bus);
 }
 
-/* ---- configuration space ------------------------------------------------------------------------- */
+/* ---- configuration space --------------------------------------------------------------------- */
 
 uint32_t pci_config_read(struct pci_bus *p, uint8_t devfn, unsigned off, unsigned size)
 {
@@ -138,7 +138,7 @@ void pci_config_write(struct pci_bus *p, uint8_t devfn, unsigned off, unsigned s
         d->ops->config_written(d, off, size);
 }
 
-/* ---- mechanism #1 --------------------------------------------------------------------------------- */
+/* ---- mechanism #1 ---------------------------------------------------------------------------- */
 
 static uint64_t address_read(void *owner, uint64_t off, unsigned size)
 {
@@ -191,7 +191,7 @@ static void data_write(void *owner, uint64_t off, unsigned size, uint64_t value)
 static const struct io_ops address_ops = { address_read, address_write, 4 };
 static const struct io_ops data_ops = { data_read, data_write, 1 | 2 | 4 };
 
-/* ---- the bus ------------------------------------------------------------------------------------- */
+/* ---- the bus --------------------------------------------------------------------------------- */
 
 void pci_bus_init(struct pci_bus *p, struct bus *bus)
 {
@@ -243,7 +243,7 @@ static const struct state_desc bus_state = {
 };
 const struct device_ops pci_bus_device = { .state = &bus_state, .reset = bus_reset };
 
-/* ---- functions ----------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 void pci_dev_init(struct pci_dev *d, const struct pci_ops *ops, uint16_t vendor, uint16_t device,
                   uint16_t class_code, uint8_t revision)

@@ -84,7 +84,7 @@ static void control_write(struct acpi_pm *p, uint16_t value)
         p->board.ops->power_off(p->board.owner);
 }
 
-/* ---- registers ----------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 /* The block seen as 16-bit words; the timer is the one wider register. */
 static uint16_t word_read(struct acpi_pm *p, unsigned off)
@@ -183,7 +183,7 @@ void acpi_pm_map(struct acpi_pm *p, uint16_t base)
         pio_add(p->bus, &p->io);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {

@@ -5,7 +5,7 @@
 /* Called under the bus lock, from any thread: note the wish and return; no call back into the bus.
  * All must be set. */
 struct board_ops {
-    void (*reset)(void *board, const char *who); /* RESET# or INIT#: the whole machine starts again */
+    void (*reset)(void *board, const char *who); /* the whole machine starts again */
     void (*power_off)(void *board);
     void (*exit)(void *board, unsigned code);    /* test device only */
 };

@@ -210,7 +210,7 @@ static void board_done(struct fuzz_board *b)
     loop_free(b->loop);
 }
 
-/* ---- saved states -------------------------------------------------------------------------------- */
+/* ---- saved states ---------------------------------------------------------------------------- */
 
 static void save(struct fuzz_board *b, struct buf *buf)
 {
@@ -261,7 +261,7 @@ static void load_damaged(struct fuzz_board *from, struct fuzz_board *to, struct 
     buf_done(&buf);
 }
 
-/* ---- steps --------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static const uint16_t ports[] = {
     0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x60, 0x64, 0x70, 0x71,

@@ -42,7 +42,7 @@ enum {
     CMD_LOOP_AUX = 0xd3, CMD_WRITE_AUX = 0xd4, CMD_READ_TESTS = 0xe0, CMD_PULSE = 0xf0,
 };
 
-/* ---- output buffer ------------------------------------------------------------------------------- */
+/* ---- output buffer --------------------------------------------------------------------------- */
 
 static bool translate(struct i8042 *c, uint8_t *byte)
 {
@@ -92,7 +92,7 @@ static void reply(struct i8042 *c, uint8_t byte, uint8_t flags)
     c->reply_flags = STATUS_FULL | flags;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static void write_outport(struct i8042 *c, uint8_t value)
 {
@@ -192,7 +192,7 @@ size_t i8042_type(struct i8042 *c, const uint8_t *set1, size_t n)
     return i;
 }
 
-/* ---- ports --------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static uint64_t data_read(void *owner, uint64_t off, unsigned size)
 {
@@ -235,7 +235,7 @@ static void command_write(void *owner, uint64_t off, unsigned size, uint64_t val
     update(c);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {

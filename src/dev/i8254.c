@@ -82,7 +82,7 @@ static uint16_t visible_counter(const struct i8254_channel *c, uint64_t now)
     return c->bcd ? to_bcd(counter(c, now)) : counter(c, now);
 }
 
-/* ---- channel 0's line ---------------------------------------------------------------------------- */
+/* ---- channel 0's line ------------------------------------------------------------------------ */
 
 /* The tick of the next rising edge of OUT after 'now'; UINT64_MAX: none comes. */
 static uint64_t next_edge(const struct i8254_channel *c, uint64_t now)
@@ -131,7 +131,7 @@ static void update(struct i8254 *p)
     arm(p, 0);
 }
 
-/* ---- programming --------------------------------------------------------------------------------- */
+/* ---- programming ----------------------------------------------------------------------------- */
 
 static void start(struct i8254_channel *c, uint64_t now)
 {
@@ -277,7 +277,7 @@ static void set_gate(struct i8254 *p, struct i8254_channel *c, bool gate)
     }
 }
 
-/* ---- ports --------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static uint64_t port_read(void *owner, uint64_t off, unsigned size)
 {
@@ -309,7 +309,7 @@ static void port61_write(void *owner, uint64_t off, unsigned size, uint64_t valu
     set_gate(p, &p->channel[2], value & PORT61_GATE);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {
@@ -343,7 +343,8 @@ static bool check(void *chip)
             c->null_count > 1)
             return false;
     }
-    return p->line <= 1 && !(p->port61 & ~PORT61_WRITABLE) && p->channel[0].gate && p->channel[1].gate &&
+    return p->line <= 1 && !(p->port61 & ~PORT61_WRITABLE) &&
+           p->channel[0].gate && p->channel[1].gate &&
            p->channel[2].gate == (p->port61 & PORT61_GATE);
 }
 

@@ -6,7 +6,7 @@
  * Models: both edge and level pins, all rotations, special mask, poll, automatic EOI, special
  *         fully nested mode.
  * Not:    8080 vectors, buffered mode.  A request that goes away before the processor takes it
- *         takes its INT along, so there is no spurious IRQ 7; only a poll can see that none is left.
+ *         takes its INT along, so there is no spurious IRQ 7; only a poll sees that none is left.
  * Called: by ports on VP threads, by lines from everywhere, i8259_ack() from the engine's exit. */
 #include "dev/i8259.h"
 
@@ -137,7 +137,7 @@ int i8259_ack(struct i8259 *p)
     return vector;
 }
 
-/* ---- command words ------------------------------------------------------------------------------- */
+/* ---- command words --------------------------------------------------------------------------- */
 
 static void initialise(struct i8259 *p, unsigned i, uint8_t value)
 {
@@ -224,7 +224,7 @@ static void odd_write(struct i8259 *p, unsigned i, uint8_t value)
     }
 }
 
-/* ---- ports --------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static uint8_t poll(struct i8259 *p, unsigned i)
 {
@@ -314,7 +314,7 @@ static const struct io_ops io_ops[] = {
     { elcr_read, elcr_write, 1 },
 };
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {

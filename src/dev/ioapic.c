@@ -4,7 +4,7 @@
  * Spec:   Intel 82093AA data sheet, 3; the EOI register of version 0x20 from the ICH data sheets.
  * Models: edge and level pins, remote IRR, EOI by message and by register.
  * Not:    polarity (a line says whether it is asserted, not its voltage), interrupt remapping.
- * Called: by its page on VP threads, by lines from everywhere, ioapic_eoi() from the engine's exit. */
+ * Called: by its page on VP threads, by lines from everywhere, ioapic_eoi() from an engine's exit. */
 #include "dev/ioapic.h"
 
 #include "base/trace.h"
@@ -102,7 +102,7 @@ void ioapic_eoi(struct ioapic *a, uint8_t vector)
     }
 }
 
-/* ---- registers ----------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static uint32_t window_read(const struct ioapic *a)
 {
@@ -166,7 +166,7 @@ static void page_write(void *owner, uint64_t off, unsigned size, uint64_t value)
     }
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {

@@ -40,7 +40,7 @@ enum {
 /* Flags that nobody read cost nothing: catch up at most a day of alarms. */
 #define CATCH_UP_S DAY_S
 
-/* ---- calendar ------------------------------------------------------------------------------------ */
+/* ---- calendar -------------------------------------------------------------------------------- */
 
 struct date {
     unsigned year, month, day; /* month and day from 1 */
@@ -71,7 +71,7 @@ static int64_t days_of(int64_t year, unsigned month, unsigned day)
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-/* ---- register formats ---------------------------------------------------------------------------- */
+/* ---- register formats ------------------------------------------------------------------------ */
 
 static uint8_t encode(const struct mc146818 *c, unsigned v)
 {
@@ -97,7 +97,7 @@ static unsigned decode_hours(const struct mc146818 *c, uint8_t v)
     return decode(c, v & 0x7f) % 12 + (v & HOURS_PM ? 12 : 0);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static uint64_t guest_ns(const struct mc146818 *c)
 {
@@ -152,7 +152,7 @@ static void time_changed(struct mc146818 *c)
     }
 }
 
-/* ---- interrupts ---------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 /* Ticks of the 32768 Hz crystal in a period; 0: off. */
 static unsigned period_ticks(const struct mc146818 *c)
@@ -234,7 +234,7 @@ static void on_timer(struct bus_timer *t)
     update(container_of(t, struct mc146818, timer));
 }
 
-/* ---- registers ----------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static uint8_t read_a(const struct mc146818 *c)
 {
@@ -331,7 +331,7 @@ static void port_write(void *owner, uint64_t off, unsigned size, uint64_t value)
         c->index = value & 0x7f; /* bit 7 masks NMIs, of which there are none */
 }
 
-/* ---- what firmware leaves there ------------------------------------------------------------------ */
+/* ---- what firmware leaves there -------------------------------------------------------------- */
 
 void mc146818_set_byte(struct mc146818 *c, uint8_t index, uint8_t value)
 {
@@ -363,7 +363,7 @@ void mc146818_set_memory(struct mc146818 *c, uint64_t below_4g, uint64_t above_4
     mc146818_set_byte(c, 0x5d, (uint8_t)(above_4g / (64 * KIB) >> 16));
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {

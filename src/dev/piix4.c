@@ -26,7 +26,7 @@
 /* IRQ 0, 1, 2, 8 and 13 cannot be chosen. */
 #define ROUTABLE 0xdef8u
 
-/* ---- interrupt router ---------------------------------------------------------------------------- */
+/* ---- interrupt router ------------------------------------------------------------------------ */
 
 static void drive(struct piix4 *p, unsigned irq)
 {
@@ -67,7 +67,7 @@ static void isa_written(struct pci_dev *d, unsigned off, unsigned size)
         route(container_of(d, struct piix4, isa));
 }
 
-/* ---- power management function ------------------------------------------------------------------- */
+/* ---- power management function --------------------------------------------------------------- */
 
 static void pm_update(struct piix4 *p)
 {
@@ -85,7 +85,7 @@ static void pm_written(struct pci_dev *d, unsigned off, unsigned size)
         pm_update(container_of(d, struct piix4, pm));
 }
 
-/* ---- reset register ------------------------------------------------------------------------------ */
+/* ---- reset register -------------------------------------------------------------------------- */
 
 static uint64_t reset_read(void *owner, uint64_t off, unsigned size)
 {
@@ -104,7 +104,7 @@ static void reset_write(void *owner, uint64_t off, unsigned size, uint64_t value
         p->board.ops->reset(p->board.owner, "reset register");
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {

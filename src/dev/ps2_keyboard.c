@@ -49,7 +49,7 @@ static uint8_t set1_to_2(uint8_t key)
     return 0; /* no key has this code: overrun */
 }
 
-/* ---- the queue ----------------------------------------------------------------------------------- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 static void put(struct ps2_keyboard *k, uint8_t byte)
 {
@@ -88,7 +88,7 @@ bool ps2_keyboard_type(struct ps2_keyboard *k, uint8_t set1)
     return true;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 void ps2_keyboard_reset(struct ps2_keyboard *k)
 {
@@ -172,7 +172,7 @@ void ps2_keyboard_write(struct ps2_keyboard *k, uint8_t byte)
         take_command(k, byte);
 }
 
-/* ---- state --------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 bool ps2_keyboard_sane(const struct ps2_keyboard *k)
 {

@@ -112,7 +112,7 @@ static void on_timer(struct bus_timer *t)
     update(container_of(t, struct uart16550, timer));
 }
 
-/* ---- receiver ------------------------------------------------------------------------------------ */
+/* ---- receiver -------------------------------------------------------------------------------- */
 
 static unsigned room(const struct uart16550 *u)
 {
@@ -169,7 +169,7 @@ static uint8_t data_read(struct uart16550 *u)
     return byte;
 }
 
-/* ---- transmitter, modem lines -------------------------------------------------------------------- */
+/* ---- transmitter, modem lines ---------------------------------------------------------------- */
 
 static void data_write(struct uart16550 *u, uint8_t byte)
 {
@@ -209,7 +209,7 @@ static void mcr_write(struct uart16550 *u, uint8_t value)
     tell_room(u);
 }
 
-/* ---- registers ----------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static void fcr_write(struct uart16550 *u, uint8_t value)
 {
@@ -302,7 +302,7 @@ static void port_write(void *owner, uint64_t off, unsigned size, uint64_t value)
     }
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void reset(void *chip)
 {

@@ -9,7 +9,7 @@
 /* What is plugged in.  Called under the bus lock, from any thread: be quick, do not call back. */
 struct serial_port_ops {
     void (*put)(void *owner, uint8_t byte); /* the guest sent it */
-    void (*room)(void *owner);              /* uart16550_receive() would take bytes again; or NULL */
+    void (*room)(void *owner);              /* receive() would take bytes again; or NULL */
 };
 
 struct uart16550 {
