@@ -2,8 +2,8 @@
 /* debug.c - debug registers: breakpoints and the single-step trap.
  *
  * Source: Intel SDM 3B 17.2-17.3.  Traps are collected in vp->debug_hits and raised when their
- * instruction is done; MOV SS holds them back for one instruction more.  A #DB replaces B0-B3 of DR6
- * and adds to the other bits. */
+ * instruction is done; MOV SS holds them back for one instruction more (on Intel it suppresses code
+ * breakpoints, too).  A #DB replaces B0-B3 of DR6 and adds to the other bits. */
 #include "cpu/soft/sys.h"
 
 #define DR6_B  UINT64_C(0xf)
@@ -43,6 +43,13 @@ static void set_dr6(struct soft_vp *vp, uint32_t hits)
     vp->dr[6] = (vp->dr[6] & ~DR6_B) | hits;
 }
 
+void debug_merge(struct soft_vp *vp)
+{
+    if (vp->debug_hits)
+        set_dr6(vp, vp->debug_hits);
+    vp->debug_hits = 0;
+}
+
 bool debug_trap(struct soft_vp *vp)
 {
     if (vp->shadow == 2) {
@@ -66,7 +73,7 @@ bool debug_code_break(struct soft_vp *vp, uint64_t va)
     uint64_t dr7 = vp->dr[7];
     uint32_t hits = 0;
 
-    if ((vp->rflags & F_RF) || vp->shadow == 2)
+    if ((vp->rflags & F_RF) || (vp->shadow == 2 && !vp->feature.amd))
         return false;
     for (unsigned n = 0; n < 4; n++) {
         if (dr7_enabled(dr7, n) && dr7_kind(dr7, n) == 0 && vp->dr[n] == va)

@@ -263,6 +263,8 @@ void event_software(struct soft_vp *vp, uint8_t vector, enum event_type type)
     vp->ext = type == EVENT_ICEBP;
     deliver(vp, &e, vp->next_rip);
     vp->ext = 0;
+    if (type == EVENT_ICEBP)
+        debug_merge(vp); /* what waited behind MOV SS comes with it */
     vp->step = false;
 }
 
@@ -292,8 +294,19 @@ static bool combine(const struct event *first, struct event *second)
     return true;
 }
 
+/* Whatever is delivered ends HLT. */
+static void wake(struct soft_vp *vp)
+{
+    if (!vp->halted)
+        return;
+    vp->halted = false;
+    /* While halted with IF clear the bit was dropped (event_pick()): look again. */
+    __atomic_or_fetch(&vp->attention, ATT_IRQ, __ATOMIC_SEQ_CST);
+}
+
 static void delivered(struct soft_vp *vp, const struct event *e)
 {
+    wake(vp);
     vp->ext = 0;
     vp->rip = vp->next_rip;
     vp->event_valid = false;
@@ -305,10 +318,6 @@ static void delivered(struct soft_vp *vp, const struct event *e)
         vp->dr[7] &= ~UINT64_C(0x2000); /* GD */
     if (e->type == EVENT_EXC)
         vp->debug_hits = 0; /* of an instruction that will start again */
-    if (e->type == EVENT_EXC)
-        vp->count.faults[e->vector & 31]++;
-    else if (e->type == EVENT_EXT)
-        vp->count.irqs++;
 }
 
 bool event_deliver(struct soft_vp *vp)
@@ -366,11 +375,7 @@ static bool pick(struct soft_vp *vp, uint8_t vector, enum event_type type)
 {
     vp->event = (struct event){ .vector = vector, .type = type };
     vp->event_valid = true;
-    if (vp->halted) {
-        vp->halted = false;
-        /* While halted with IF clear the bit was dropped: look again. */
-        __atomic_or_fetch(&vp->attention, ATT_IRQ, __ATOMIC_SEQ_CST);
-    }
+    wake(vp);
     return true;
 }
 
@@ -379,13 +384,14 @@ bool event_pick(struct soft_vp *vp)
     uint32_t att = __atomic_load_n(&vp->attention, __ATOMIC_ACQUIRE);
     int vector;
 
-    if (vp->shadow == 2 || vp->event_valid)
+    /* The shadow of STI holds NMIs back as well, as it does on most processors. */
+    if (vp->shadow || vp->event_valid)
         return false;
     if ((att & ATT_NMI) && !vp->nmi_masked) {
         attention_clear(vp, ATT_NMI);
         return pick(vp, EXC_NMI, EVENT_NMI);
     }
-    if (!(att & ATT_IRQ) || vp->shadow)
+    if (!(att & ATT_IRQ))
         return false;
     if (!(vp->rflags & F_IF)) {
         /* Nothing but an NMI or INIT ends this sleep, and both look again. */

@@ -300,6 +300,7 @@ TEST(picking)
     vp->shadow = 1;
     EXPECT(!event_pick(vp));
     vp->attention |= ATT_NMI;
+    EXPECT(!event_pick(vp));
     vp->shadow = 0;
     EXPECT(event_pick(vp)); /* NMI first */
     EXPECT_EQ(vp->event.vector, EXC_NMI);

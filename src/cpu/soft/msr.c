@@ -291,7 +291,7 @@ static const struct msr_def msrs[] = {
     { 0x0000017a, 0x0000017a }, /* MCG_STATUS */
     { 0x00000198, 0x00000198, .vendor = INTEL }, /* PERF_STATUS */
     { 0x00000199, 0x0000019c, .vendor = INTEL }, /* PERF_CTL, THERM */
-    { 0x000001a0, 0x000001a0, AT(msrs.misc_enable), .vendor = INTEL },
+    { 0x000001a0, 0x000001a0, AT(msrs.misc_enable) }, /* Intel's; hypervisors have it on AMD, too */
     { 0x000001d9, 0x000001d9, .legal = 0x3 }, /* DEBUGCTL: no branch records */
     { 0x000001db, 0x000001de, .read_only = true },
     { 0x00000200, 0x0000020f, mtrr_var_read, mtrr_var_write },

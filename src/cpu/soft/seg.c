@@ -223,6 +223,7 @@ void seg_load(struct soft_vp *vp, enum vp_seg n, uint16_t sel)
     soft_mode_changed(vp);
 }
 
+/* The base stays: FS and GS have theirs from MSRs in 64-bit code. */
 void seg_drop_inner(struct soft_vp *vp, unsigned cpl)
 {
     static const uint8_t data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
@@ -230,7 +231,9 @@ void seg_drop_inner(struct soft_vp *vp, unsigned cpl)
     for (size_t i = 0; i < ARRAY_LEN(data); i++) {
         struct vp_segment *s = &vp->seg[data[i]];
 
-        if (!s->unusable && attr_dpl(s->attr) < cpl && !attr_is_conforming(s->attr))
-            seg_fill_null(s, 0);
+        if (!s->unusable && attr_dpl(s->attr) < cpl && !attr_is_conforming(s->attr)) {
+            s->sel = 0;
+            s->unusable = 1;
+        }
     }
 }

@@ -32,6 +32,7 @@ bool debug_code_break(struct soft_vp *vp, uint64_t va);
 
 /* Data and I/O breakpoints: note a hit for debug_trap(); callers ask only while dr[7] arms one. */
 void debug_data_access(struct soft_vp *vp, uint64_t va, unsigned size, bool write);
+void debug_merge(struct soft_vp *vp); /* a #DB on its way takes the hits so far along */
 void debug_io_access(struct soft_vp *vp, uint16_t port, unsigned size);
 bool debug_armed(const struct soft_vp *vp, unsigned kind); /* 0 code, 1 write, 2 I/O, 3 read/write */
 

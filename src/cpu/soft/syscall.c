@@ -46,7 +46,7 @@ void insn_syscall(struct soft_vp *vp, const struct insn *in)
     vp->gpr[R11] = vp->rflags & ~(uint64_t)F_RF;
     vp->rflags &= ~(vp->msrs.sfmask | F_RF);
     vp->rflags |= F_1;
-    vp->step = vp->rflags & F_TF; /* the trap is judged by the new flags */
+    vp->step = vp->rflags & F_TF; /* for both instructions the new flags decide about the trap */
     enter_flat(vp, cs, (uint16_t)(cs + 8), 0, true);
     goto_rip(vp, code64 ? vp->msrs.lstar : vp->msrs.cstar);
 }
@@ -66,6 +66,7 @@ void insn_sysret(struct soft_vp *vp, const struct insn *in)
         vp->rflags = (vp->gpr[R11] & 0x3c7fd7) | F_1;
     else
         vp->rflags |= F_IF;
+    vp->step = vp->rflags & F_TF;
     enter_flat(vp, (uint16_t)(to64 ? cs + 16 : cs), (uint16_t)(cs + 8), 3, to64);
     goto_rip(vp, to64 ? rip : (uint32_t)rip);
 }
