@@ -141,6 +141,7 @@ static const struct helper *map_0f(const struct insn *in)
     unsigned pfx = in->prefixes & (PFX_66 | PFX_REP | PFX_REPNE);
 
     switch (op) {
+    case 0x0d: return in->mod == 3 ? NULL : &table[op]; /* PREFETCH */
     case 0xae: return group_ae(in);
     case 0xb8: return in->prefixes & PFX_REP ? &popcnt : NULL;
     case 0xba: return (in->reg & 7) < 4 ? NULL : (in->reg & 7) == 4 ? &bt : &bt_lock;

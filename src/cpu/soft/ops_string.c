@@ -317,13 +317,13 @@ static uint64_t cmps_piece(struct soft_vp *vp, const struct insn *in, const stru
 
     n = MIN(piece(vp, s, si, a), piece(vp, s, di, b));
     if (n > 1 && piece_checked(vp, in->seg) && piece_checked(vp, SEG_ES)) {
-        p = piece_host(vp, s, a, &n, false);
-        q = p ? piece_host(vp, s, b, &n, false) : NULL;
-        if (q && p == piece_host(vp, s, a, &n, false))
+        q = piece_host(vp, s, b, &n, false); /* which faults first: as AMD's processors */
+        p = q ? piece_host(vp, s, a, &n, false) : NULL;
+        if (p && q == piece_host(vp, s, b, &n, false))
             return host_cmps(s, in->prefixes & PFX_REPNE, p, q, n, flags);
     }
-    uint64_t v = mem_load(vp, a, s->size);
-    *flags = compare(s->size, v, mem_load(vp, b, s->size));
+    uint64_t v = mem_load(vp, b, s->size);
+    *flags = compare(s->size, mem_load(vp, a, s->size), v);
     return 1;
 }
 

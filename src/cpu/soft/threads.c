@@ -38,6 +38,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
+#include "cpu/soft/fpu.h"
 #include "cpu/soft/lapic.h"
 #include "cpu/soft/mem.h"
 #include "cpu/soft/sys.h"
@@ -84,6 +85,7 @@ void soft_leave(struct soft_vp *vp)
 {
     uint32_t *where = &vp->thread->where;
 
+    fpu_leave(vp);
     if (unlikely(__atomic_fetch_and(where, ~(uint32_t)(W_IN | W_WATCHED), __ATOMIC_SEQ_CST) &
                  W_WATCHED)) /* L1 */
         futex_wake(where);
@@ -94,6 +96,7 @@ void soft_enter(struct soft_vp *vp)
     uint32_t *where = &vp->thread->where;
     uint32_t w = __atomic_load_n(where, __ATOMIC_RELAXED);
 
+    fpu_enter(vp);
     for (;;) {
         if (likely(!(w & W_STOP))) {
             if (__atomic_compare_exchange_n(where, &w, w | W_IN, false, __ATOMIC_SEQ_CST,
