@@ -4,7 +4,7 @@
  * Spec:   Intel 82093AA data sheet, 3; the EOI register of version 0x20 from the ICH data sheets.
  * Models: edge and level pins, remote IRR, EOI by message and by register.
  * Not:    polarity (a line says whether it is asserted, not its voltage), interrupt remapping.
- * Called: by its page on VP threads, by lines from everywhere, ioapic_eoi() from an engine's exit. */
+ * Called: by its page on VP threads, by lines from everywhere, ioapic_eoi() from engine exits. */
 #include "dev/ioapic.h"
 
 #include "base/trace.h"
