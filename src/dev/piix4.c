@@ -178,7 +178,8 @@ static void init_pm(struct pci_dev *d, const struct piix4_config *cfg)
 {
     static const struct pci_ops ops = { .config_written = pm_written };
 
-    pci_dev_init(d, &ops, PCI_VENDOR_INTEL, PCI_DEVICE_PIIX4_PM, PCI_CLASS_BRIDGE_OTHER, 2);
+    pci_dev_init(d, &ops, PCI_VENDOR_INTEL, PCI_DEVICE_PIIX4_PM, PCI_CLASS_BRIDGE_OTHER,
+                 3); /* older ones have a PM timer that must be read three times */
     put_le16(d->config + PCI_STATUS, PCI_STATUS_DEVSEL_MEDIUM);
     d->config[PMBA] = d->config[SMBBA] = PCI_BAR_IO;
     put_le16(d->config + PMBA, (uint16_t)(cfg->pm_base & 0xffc0) | PCI_BAR_IO);
