@@ -7,6 +7,7 @@
  * Called: code.c, with its lock held. */
 #include "cpu/soft/build.h"
 
+#include "cpu/soft/fpu.h"
 #include "cpu/soft/ops_flow.h"
 
 static void run_ud(struct soft_vp *vp, const struct insn *in)
@@ -128,6 +129,27 @@ void build_leave(struct build *b, int64_t disp)
     b->ended = true;
 }
 
+/* SSE, MMX, x87: the helper is the slow way only, or not needed at all. */
+static void take_handler(struct build *b, struct op *o, const struct insn *in)
+{
+    struct note *n = &b->note[o->idx];
+    struct fpu_traits traits;
+    const void *run = fpu_handler(b->vp, in, b->mode, (const void *)(uintptr_t)o->run, &traits);
+    int64_t disp = in->disp + (in->base == INSN_RIP ? b->off + in->len : 0);
+
+    if (!run || disp != (int32_t)disp)
+        return;
+    o->run = (op_fn *)(uintptr_t)run;
+    o->disp = (int32_t)disp;
+    o->b = in->base == INSN_RIP ? W_RIP : in->base < GPRS ? in->base : W_ZERO;
+    o->x = in->index < GPRS ? in->index : W_ZERO;
+    o->s = in->scale;
+    *n = (struct note){ .faults = traits.faults, .call = traits.faults, .reads = traits.reads,
+                        .kills = traits.kills };
+    if (!traits.faults)
+        b->n_calls--;
+}
+
 static void emit_call(struct build *b, const struct insn *in)
 {
     struct insn copy = *in;
@@ -150,6 +172,8 @@ static void emit_call(struct build *b, const struct insn *in)
                                                                             : op_call_plain);
     o->imm = b->n_calls++;
     b->note[o->idx] = (struct note){ .faults = true, .call = true };
+    if (!core && !ends && !(b->mode & MODE_STEP))
+        take_handler(b, o, &copy);
     if (ends)
         o->flags |= OP_ENDS;
     if (b->mode & MODE_STEP)

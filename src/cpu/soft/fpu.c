@@ -231,7 +231,7 @@ static void append(struct stub *s, const struct stub *body)
 /* The instruction as a function; raises #UD when it is none. */
 static void pick_call(struct soft_vp *vp, const struct insn *in, struct fpu_op *op)
 {
-    struct stub body, s = { 0 };
+    struct stub body, s = { .kind = STUB_CALL };
 
     if (!fpu_pick(vp, in, STUB_CALL, op, &body))
         soft_raise(vp, EXC_UD);

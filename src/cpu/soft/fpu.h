@@ -53,3 +53,16 @@ static inline uint32_t fpu_mode(const struct soft_vp *vp)
 {
     return (vp->fpu.sse_unmasked ? MODE_XM : 0) | (vp->fpu.x87_unmasked ? MODE_MF : 0);
 }
+
+/* ---- operations for blocks ------------------------------------------------------------------------ */
+
+/* Host code for the 'run' of a struct op (block.h) that would be a helper's call, or NULL.  It needs of
+ * the operation: off, and the address as integer operations have it (build.c).  What the fast way cannot
+ * do (TLB miss, alignment, x87 state not live) jumps to 'slow', the handler that calls the helper. */
+struct fpu_traits {
+    bool faults; /* may jump to 'slow' */
+    bool reads;  /* the kept arithmetic flags */
+    bool kills;  /* writes them all */
+};
+const void *fpu_handler(struct soft_vp *vp, const struct insn *in, uint32_t mode, const void *slow,
+                        struct fpu_traits *ret);

@@ -8,7 +8,8 @@
  *
  * One unsigned compare tells hit, permission and page crossing at once:
  *     va - tag <= PAGE_SIZE - size,  host address = va + addend
- * An empty entry has a tag that no canonical address can hit. */
+ * An empty entry has a tag that belongs to another entry, so nothing can hit it: not even an address that
+ * is not canonical, which handlers do not look for before. */
 #pragma once
 
 #include "cpu/soft/cpu.h"
@@ -24,6 +25,15 @@ struct tlb_entry {
     uint64_t addend; /* host address - linear address */
 };
 #define TLB_EMPTY UINT64_C(0x8000000000000000)
+
+static inline uint64_t tlb_empty(size_t slot)
+{
+    return TLB_EMPTY | (uint64_t)(slot ^ 1) << PAGE_SHIFT;
+}
+static inline bool tlb_is_empty(const struct tlb_entry *e)
+{
+    return e->tag >> 47 == TLB_EMPTY >> 47;
+}
 
 struct tlb {
     struct tlb_entry read[TLB_ENTRIES];

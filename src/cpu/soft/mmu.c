@@ -81,10 +81,10 @@ static uint64_t write_page(const struct soft_vp *vp, const struct tlb_entry *e)
 
 static void drop_write(struct soft_vp *vp, struct tlb_entry *e)
 {
-    if (e->tag == TLB_EMPTY)
+    if (tlb_is_empty(e))
         return;
     bucket_sub(bucket_of(vp->mmu, write_page(vp, e)));
-    e->tag = TLB_EMPTY;
+    e->tag = tlb_empty(tlb_slot(e->tag));
 }
 
 /* Drop all write entries for a page.  The VP is the caller's or stands at a safe point. */
@@ -97,7 +97,7 @@ static void drop_page_writes(struct soft_vp *vp, void *arg)
     if (b->count && b->set < m->n_sets) {
         struct tlb_entry *e = &m->sets[b->set]->tlb.write[b->slot];
 
-        if (e->tag != TLB_EMPTY && write_page(vp, e) == page)
+        if (!tlb_is_empty(e) && write_page(vp, e) == page)
             drop_write(vp, e);
     }
     for (unsigned i = 0; b->count && i < m->n_sets; i++) {
@@ -105,7 +105,7 @@ static void drop_page_writes(struct soft_vp *vp, void *arg)
         uint64_t host = (uint64_t)(uintptr_t)vp->soft->gmem->base + (page << PAGE_SHIFT);
 
         for (; e < end; e++)
-            if (e->tag + e->addend == host && e->tag != TLB_EMPTY)
+            if (e->tag + e->addend == host && !tlb_is_empty(e))
                 drop_write(vp, e);
     }
 }
@@ -142,7 +142,7 @@ void mmu_sync_dirty(struct soft_vp *vp)
         struct tlb_entry *e = m->sets[i]->tlb.write, *end = e + TLB_ENTRIES;
 
         for (; e < end; e++) {
-            if (e->tag == TLB_EMPTY)
+            if (tlb_is_empty(e))
                 continue;
             mmu_dirty(vp, GPA(write_page(vp, e) << PAGE_SHIFT));
             drop_write(vp, e);
@@ -158,7 +158,7 @@ static void empty_slots(struct soft_vp *vp, struct tlb_set *set, bool global)
         for (uint64_t b = set->filled[global][w]; b; b &= b - 1) {
             unsigned slot = w * 64 + (unsigned)__builtin_ctzll(b);
 
-            set->tlb.read[slot].tag = TLB_EMPTY;
+            set->tlb.read[slot].tag = tlb_empty(slot);
             drop_write(vp, &set->tlb.write[slot]);
         }
         set->filled[global][w] = 0;
@@ -189,7 +189,7 @@ static struct tlb_set *new_set(struct mmu_state *m)
     if (!set)
         return NULL;
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
-        set->tlb.read[i].tag = set->tlb.write[i].tag = TLB_EMPTY;
+        set->tlb.read[i].tag = set->tlb.write[i].tag = tlb_empty(i);
     for (unsigned i = 0; i < FETCH_ENTRIES; i++)
         set->fetch[i].tag = TLB_EMPTY;
     set->class = CLASSES; /* nobody's yet */
@@ -365,7 +365,7 @@ static void drop_large(struct soft_vp *vp, struct tlb_set *set, uint64_t va)
 
     for (size_t i = first; i < first + 4 * MIB / PAGE_SIZE; i++) {
         if ((set->tlb.read[i].tag ^ va) >> 22 == 0)
-            set->tlb.read[i].tag = TLB_EMPTY;
+            set->tlb.read[i].tag = tlb_empty(i);
         if ((set->tlb.write[i].tag ^ va) >> 22 == 0)
             drop_write(vp, &set->tlb.write[i]);
     }
@@ -380,7 +380,7 @@ static void drop_small(struct soft_vp *vp, struct tlb_set *set, uint64_t page)
     struct fetch_entry *f = &set->fetch[slot % FETCH_ENTRIES];
 
     if (set->tlb.read[slot].tag == page)
-        set->tlb.read[slot].tag = TLB_EMPTY;
+        set->tlb.read[slot].tag = tlb_empty(slot);
     if (set->tlb.write[slot].tag == page)
         drop_write(vp, &set->tlb.write[slot]);
     if (f->tag == page)
@@ -440,7 +440,7 @@ static void fill_write(struct soft_vp *vp, struct tlb_set *set, uint64_t va, gpa
     struct tlb_entry *e = &set->tlb.write[slot];
     struct write_bucket *b = bucket_of(vp->mmu, n);
 
-    if (!store && e->tag != TLB_EMPTY)
+    if (!store && !tlb_is_empty(e))
         return;
     if (unlikely(__atomic_load_n(&mem->track_dirty, __ATOMIC_RELAXED))) {
         if (!store && !(__atomic_load_n(&mem->flags[n], __ATOMIC_RELAXED) & GMEM_DIRTY))

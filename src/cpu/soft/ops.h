@@ -18,6 +18,7 @@
 
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
     !defined(VERDIN_TRAMPOLINE)
+#define OPS_TAIL_CALLS 1
 #define GOTO(where)                         \
     do {                                    \
         const struct op *goto_ = (where);   \

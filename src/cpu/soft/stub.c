@@ -11,7 +11,9 @@
 
 #include "cpu/soft/fpu_private.h"
 
-#define STUB_SPACE (4 * MIB) /* sparse: a guest that runs everything touches half of it */
+#define STUB_SPACE   (8 * MIB) /* sparse */
+#define STUB_RESERVE (1 * MIB) /* for those that have no other way */
+#define STUB_FULL    (3 * MIB) /* more than a guest's programs commonly need */
 #define STUB_SLOTS (1u << 17)
 
 struct stub_cache {
@@ -76,6 +78,8 @@ static uint32_t hash_of(const struct stub *s)
 
 static const void *find_or_add(struct stub_cache *c, const struct stub *s)
 {
+    uint64_t space = STUB_SPACE - (s->kind == STUB_CALL ? 0 : STUB_RESERVE);
+    unsigned slots = STUB_SLOTS / 2 - (s->kind == STUB_CALL ? 0 : STUB_SLOTS / 8);
     uint32_t at;
 
     for (uint32_t i = hash_of(s);; i = (i + 1) % STUB_SLOTS) {
@@ -85,9 +89,9 @@ static const void *find_or_add(struct stub_cache *c, const struct stub *s)
                 return c->run + at;
             continue;
         }
-        /* Half the slots at most, so that a search ends. */
+        /* Half the slots at most, so that a search is short. */
         at = c->used;
-        if (at + s->n > STUB_SPACE || c->n_stubs >= STUB_SLOTS / 2)
+        if (at + s->n > space || c->n_stubs >= slots)
             return NULL;
         memcpy(c->write + at, s->code, s->n);
         c->used = ALIGN_UP(at + s->n, 16u);
@@ -97,10 +101,22 @@ static const void *find_or_add(struct stub_cache *c, const struct stub *s)
     }
 }
 
+bool stub_crowded(struct stub_cache *c)
+{
+    bool v;
+
+    pthread_mutex_lock(&c->lock);
+    v = c->used > STUB_FULL;
+    pthread_mutex_unlock(&c->lock);
+    return v;
+}
+
 const void *stub_get(struct stub_cache *c, const struct stub *s)
 {
     const void *p;
 
+    if (s->n == sizeof(s->code)) /* more than fits */
+        return NULL;
     pthread_mutex_lock(&c->lock);
     p = find_or_add(c, s);
     pthread_mutex_unlock(&c->lock);

@@ -2,7 +2,9 @@
 /* stub.h - small pieces of host code, made once and shared by the VPs of a partition.
  *
  * The memory has two mappings, one writable and one executable, so no page is ever both.  Stubs live
- * as long as the cache: their number is bounded by the encodings that exist, not by what runs. */
+ * as long as the cache.  Functions (STUB_CALL) are bounded by the encodings that exist, and there is
+ * always room for them.  Handlers have registers in their code: when the cache is crowded their makers
+ * leave the address out of it, and at last go without. */
 #pragma once
 
 #include "base/util.h"
@@ -25,7 +27,7 @@ struct stub {
     enum stub_kind kind;
     const struct fpu_op *op; /* form and register offsets, known before code names a place */
     uint8_t n;
-    uint8_t code[167];
+    uint8_t code[246];
 };
 
 int stub_cache_new(struct stub_cache **ret);
@@ -33,6 +35,9 @@ void stub_cache_free(struct stub_cache *c);
 
 /* The address to call; the same for the same code.  NULL: no room.  Any thread. */
 const void *stub_get(struct stub_cache *c, const struct stub *s);
+
+/* Time to be sparing with handlers? */
+bool stub_crowded(struct stub_cache *c);
 
 static inline void stub_put(struct stub *s, const void *bytes, size_t n)
 {

@@ -389,7 +389,7 @@ void fake_init(enum machine m, unsigned cpl)
     memset(&fake, 0, sizeof(fake));
     memset(vp, 0, sizeof(*vp));
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
-        empty_tlb.read[i].tag = empty_tlb.write[i].tag = TLB_EMPTY;
+        empty_tlb.read[i].tag = empty_tlb.write[i].tag = tlb_empty(i);
     fake.vp = vp;
     fake.pending = fake.extint = -1;
     fake.soft.part.cfg = (struct partition_config){ .n_vps = 2, .exits = &exits };
