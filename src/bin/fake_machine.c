@@ -196,3 +196,30 @@ int machine_restore(struct machine *m, const char *path, struct err *err)
 {
     return err_set(err, ENOENT, "'%s': No such file or directory", path);
 }
+
+/* ---- no disks ------------------------------------------------------------------------------------- */
+
+int machine_disk_add(struct machine *m, const struct machine_disk *d, struct err *err)
+{
+    return err_set(err, ENOTSUP, "'%s': this machine has no disks", d->path);
+}
+
+int machine_disk_remove(struct machine *m, const char *name, struct err *err)
+{
+    return err_set(err, ENOENT, "disk '%s': this machine has no disks", name);
+}
+
+int machine_disk_insert(struct machine *m, const char *drive, const char *path, struct err *err)
+{
+    return machine_disk_remove(m, drive, err);
+}
+
+int machine_disk_eject(struct machine *m, const char *drive, bool force, struct err *err)
+{
+    return machine_disk_remove(m, drive, err);
+}
+
+void machine_disk_list(struct machine *m, FILE *to)
+{
+    fprintf(to, "no disks\n");
+}

@@ -5,8 +5,9 @@
 #include <errno.h>
 
 #include "base/trace.h"
+#include "bin/disk_option.h"
 
-#define LINE_MAX_CHARS 200u
+#define LINE_MAX_CHARS 500u
 
 #define KEY_CTRL_C 0x03
 #define KEY_CTRL_D 0x04
@@ -84,6 +85,66 @@ static enum after cmd_continue(struct monitor *mon, const char *arg)
     if (machine_paused(mon->machine))
         machine_resume(mon->machine);
     return LEAVE;
+}
+
+/* ---- disks ---------------------------------------------------------------------------------------------- */
+
+static int disk_add(struct monitor *mon, char *what, char *path, struct err *err)
+{
+    struct machine_disk d;
+    int r = disk_option_parse(what, false, &d, err);
+
+    if (r < 0)
+        return r;
+    r = machine_disk_add(mon->machine, &d, err);
+    free((char *)(uintptr_t)d.path);
+    return r;
+}
+
+static int disk_remove(struct monitor *mon, char *name, char *path, struct err *err)
+{
+    return machine_disk_remove(mon->machine, name, err);
+}
+
+static int disk_insert(struct monitor *mon, char *name, char *path, struct err *err)
+{
+    return path ? machine_disk_insert(mon->machine, name, path, err)
+                : err_set(err, EINVAL, "disk insert DRIVE PATH: the path is missing");
+}
+
+static int disk_eject(struct monitor *mon, char *name, char *path, struct err *err)
+{
+    return machine_disk_eject(mon->machine, name, path && strcmp(path, "force") == 0, err);
+}
+
+static enum after cmd_disk(struct monitor *mon, const char *arg)
+{
+    static const struct {
+        const char *verb;
+        int (*run)(struct monitor *mon, char *what, char *path, struct err *err);
+    } verbs[] = {
+        { "add", disk_add },
+        { "remove", disk_remove },
+        { "insert", disk_insert },
+        { "eject", disk_eject },
+    };
+    AUTO(free_p) char *copy = strdup(arg);
+    char *rest = copy, *verb = strsep(&rest, " "), *what = strsep(&rest, " ");
+    struct err err = { 0 };
+
+    if (!verb || !*verb || strcmp(verb, "list") == 0)
+        return print_with(mon, machine_disk_list);
+    for (unsigned i = 0; i < ARRAY_LEN(verbs); i++) {
+        if (strcmp(verb, verbs[i].verb) != 0 || !what)
+            continue;
+        if (verbs[i].run(mon, what, rest, &err) < 0) {
+            say(err.text);
+            say("\n");
+        }
+        return STAY;
+    }
+    say("disk list | add PATH[,KEY...] | remove NAME | insert DRIVE PATH | eject DRIVE [force]\n");
+    return STAY;
 }
 
 static enum after cmd_registers(struct monitor *mon, const char *arg)
@@ -187,6 +248,7 @@ static const struct command {
       cmd_continue },
     { "counters", "", "what the engine has counted", cmd_counters },
     { "devices", "", "the state of all devices", cmd_devices },
+    { "disk", " VERB...", "list, add PATH, remove NAME, insert DRIVE PATH, eject DRIVE", cmd_disk },
     { "escape", "", "send Ctrl-] to the guest (so does Ctrl-] Ctrl-])", cmd_escape },
     { "help", "", "this list", cmd_help },
     { "nmi", "", "a non-maskable interrupt to CPU 0", cmd_nmi },

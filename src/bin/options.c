@@ -6,13 +6,18 @@
 #include <errno.h>
 #include <getopt.h>
 
+#include "bin/disk_option.h"
+
 const char options_help[] =
-    "Usage: verdin run --kernel FILE [OPTION]...\n"
+    "Usage: verdin run --kernel FILE | --disk FILE [OPTION]...\n"
     "Run one virtual machine in the foreground.\n"
-    "\n"
     "  --kernel FILE        Linux bzImage, or ELF with PVH or multiboot entry\n"
     "  --initrd FILE        initial RAM disk (multiboot: the module)\n"
     "  --append STRING      the kernel's command line\n"
+    "  --disk PATH[,KEY..]  VHD, VHDX, raw image or block device; bus=scsi|ide,\n"
+    "                       at=C:L, ro, format=raw, cache=none, iops=N, bps=SIZE\n"
+    "  --cdrom ISO          a CD drive; '' leaves it empty\n"
+    "  --bios FILE          firmware that starts disks; default: SeaBIOS\n"
     "  --memory SIZE        guest memory: 512M, 4G; default 512M, 8M to 64G\n"
     "  --cpus N             virtual processors: 1 to 64, default 1\n"
     "  --engine NAME        auto (measures, the default), kvm or soft\n"
@@ -25,7 +30,6 @@ const char options_help[] =
     "  --name NAME          of the machine, told to the guest\n"
     "  --test-devices       add the exit port (0xf4) of kvm-unit-tests\n"
     "  --help               this text\n"
-    "\n"
     "On a terminal, Ctrl-] opens the monitor: help, pause, shutdown, quit ...\n"
     "Exit status: 0 the guest powered off, 1 wrong arguments or configuration,\n"
     "2 the guest died, 3 the timeout passed.  More in verdin-run(1).\n";
@@ -173,8 +177,32 @@ static int parse_name(const char *text, struct run_options *o, struct err *err)
 TEXT_OPTION(parse_kernel, machine.kernel)
 TEXT_OPTION(parse_initrd, machine.initrd)
 TEXT_OPTION(parse_append, machine.append)
+TEXT_OPTION(parse_bios, machine.bios)
 TEXT_OPTION(parse_restore, restore)
 TEXT_OPTION(parse_trace, trace)
+
+static int add_disk(const char *text, bool cdrom, struct run_options *o, struct err *err)
+{
+    int r;
+
+    if (o->machine.n_disks == MACHINE_DISKS_MAX)
+        return err_set(err, EINVAL, "--disk %s: at most %d disks and drives", text,
+                       MACHINE_DISKS_MAX);
+    r = disk_option_parse(text, cdrom, &o->disk[o->machine.n_disks], err);
+    if (r == 0)
+        o->machine.n_disks++;
+    return r;
+}
+
+static int parse_disk(const char *text, struct run_options *o, struct err *err)
+{
+    return add_disk(text, false, o, err);
+}
+
+static int parse_cdrom(const char *text, struct run_options *o, struct err *err)
+{
+    return add_disk(text, true, o, err);
+}
 
 #define FLAG_OPTION(function, member)                                                           \
     static int function(const char *text UNUSED, struct run_options *o, struct err *err UNUSED) \
@@ -194,6 +222,9 @@ static const struct {
     { "kernel", true, parse_kernel },
     { "initrd", true, parse_initrd },
     { "append", true, parse_append },
+    { "disk", true, parse_disk },
+    { "cdrom", true, parse_cdrom },
+    { "bios", true, parse_bios },
     { "memory", true, parse_memory },
     { "cpus", true, parse_cpus },
     { "engine", true, parse_engine },
@@ -210,8 +241,10 @@ static const struct {
 
 static int check(const struct run_options *o, struct err *err)
 {
-    if (!o->machine.kernel && !o->restore)
-        return err_set(err, EINVAL, "--kernel FILE is needed");
+    if (!o->machine.kernel && !o->restore && !o->machine.n_disks)
+        return err_set(err, EINVAL, "--kernel FILE or --disk PATH is needed");
+    if (o->machine.bios && o->machine.kernel)
+        return err_set(err, EINVAL, "--bios with --kernel: a kernel starts without firmware");
     if (o->machine.initrd && !o->machine.kernel)
         return err_set(err, EINVAL, "--initrd without --kernel");
     if (o->machine.append && !o->machine.kernel)
@@ -250,7 +283,9 @@ int options_parse(int argc, char **argv, struct run_options *ret, struct err *er
     if (optind < argc)
         return err_set(err, EINVAL, "'%s': options only, no other arguments", argv[optind]);
     int r = o.help || (o.trace && strcmp(o.trace, "help") == 0) ? 0 : check(&o, err);
-    if (r == 0)
+    if (r == 0) {
         *ret = o;
+        ret->machine.disk = ret->disk;
+    }
     return r;
 }

@@ -11,6 +11,7 @@ enum console_kind { CONSOLE_STDIO, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_NONE };
 
 struct run_options {
     struct machine_config machine; /* everything but the ends of the serial ports */
+    struct machine_disk disk[MACHINE_DISKS_MAX]; /* machine.disk points here */
     enum console_kind console;
     const char *console_path; /* for CONSOLE_FILE */
     const char *restore;      /* NULL: a fresh start */
@@ -19,7 +20,8 @@ struct run_options {
     bool help;                /* --help was given; the rest was not checked */
 };
 
-/* 0 or -EINVAL with words.  Strings are borrowed from 'argv'; argv[0] is skipped. */
+/* 0 or -EINVAL with words.  Strings are borrowed from 'argv' (paths of disks are heap, for the life of
+ * the program); argv[0] is skipped. */
 int options_parse(int argc, char **argv, struct run_options *ret, struct err *err);
 
 /* The text of 'verdin run --help'. */

@@ -57,7 +57,7 @@ TEST(everything)
 TEST(refusals_name_the_option_the_value_and_the_rule)
 {
     static const struct { const char *line, *words; } c[] = {
-        { "", "--kernel FILE is needed" },
+        { "", "--kernel FILE or --disk PATH is needed" },
         { "--kernel k --cpus 0", "--cpus 0: 1 to 64 are possible" },
         { "--kernel k --cpus 1000", "--cpus 1000: 1 to 64 are possible" },
         { "--kernel k --cpus 65", "--cpus 65: 1 to 64 are possible" },
@@ -86,7 +86,7 @@ TEST(refusals_name_the_option_the_value_and_the_rule)
         { "--kernel k --wrong", "--wrong: no such option" },
         { "--kernel k -x", "-x: no such option" },
         { "--kernel", "--kernel needs a value" },
-        { "--initrd i", "--kernel FILE is needed" },
+        { "--initrd i", "--kernel FILE or --disk PATH is needed" },
         { "--restore s --initrd i", "--initrd without --kernel" },
     };
 

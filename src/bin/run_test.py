@@ -81,7 +81,7 @@ def wrong_arguments_end_with_1_and_say_why():
     for args, words in [
         ([], b"Usage: verdin VERB"),
         (["walk"], b"'walk': no such verb"),
-        (["run"], b"--kernel FILE is needed"),
+        (["run"], b"--kernel FILE or --disk PATH is needed"),
         (["run", "--kernel", KERNEL, "--cpus", "1000"], b"--cpus 1000: 1 to 64 are possible"),
         (["run", "--kernel", "/nonexistent"], b"kernel '/nonexistent': cannot be opened"),
         (["run", "--kernel", KERNEL, "--console", "file=/nonexistent/x"], b"cannot be opened"),

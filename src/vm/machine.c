@@ -203,8 +203,12 @@ static int load(struct machine *m, struct err *err)
     struct boot_entry entry;
     int r;
 
-    if (!m->cfg.kernel)
+    if (m->uses_bios)
         return bios_shadow(m->gmem, m->cfg.bios, err);
+    if (!m->cfg.kernel)
+        return m->cfg.for_restore && !m->started
+                   ? 0
+                   : err_set(err, ENOENT, "the machine was restored without --kernel");
     r = firmware_write(m->gmem, &fw, err);
     if (r == 0)
         r = boot_load(m->gmem, &boot, &entry, err);
@@ -229,7 +233,7 @@ static int check_config(const struct machine_config *c, struct err *err)
     if (!c->name || !c->name[0] || strlen(c->name) > MACHINE_NAME_MAX)
         return err_set(err, EINVAL, "name '%s': 1 to %u bytes", c->name ? c->name : "",
                        MACHINE_NAME_MAX);
-    if (!c->kernel && !c->n_disks)
+    if (!c->kernel && !c->n_disks && !c->for_restore)
         return err_set(err, EINVAL, "nothing to start from: neither a kernel nor a disk is named");
     if (!c->kernel && (c->initrd || c->append))
         return err_set(err, EINVAL, "an initrd or a command line goes with a kernel only");
@@ -315,11 +319,12 @@ static int build(struct machine *m, struct err *err)
 {
     struct rng rng;
     struct mainboard_config bc = { .loop = m->loop, .memory = m->cfg.memory,
-                               .test_devices = m->cfg.test_devices, .bios = !m->cfg.kernel,
+                               .test_devices = m->cfg.test_devices, .bios = !m->cfg.kernel && m->cfg.n_disks,
                                .ops = &mainboard_callbacks,
                                .owner = m };
     int r;
 
+    m->uses_bios = bc.bios;
     rng_init_host(&rng);
     for (unsigned i = 0; i < sizeof m->uuid; i++)
         m->uuid[i] = (uint8_t)rng_u64(&rng);
@@ -328,7 +333,7 @@ static int build(struct machine *m, struct err *err)
         bc.uart[i].owner = m->cfg.uart[i].owner;
     }
     r = gmem_new(m->cfg.memory, &m->gmem, err);
-    if (r == 0 && !m->cfg.kernel)
+    if (r == 0 && m->uses_bios)
         r = bios_add_rom(m->gmem, m->cfg.bios, err);
     if (r == 0)
         r = make_partition(m, err);
@@ -339,7 +344,7 @@ static int build(struct machine *m, struct err *err)
     r = make_hypervisor(m, err);
     if (r == 0)
         r = storage_init(&m->storage, m, err);
-    if (r == 0 && !m->cfg.kernel)
+    if (r == 0 && m->uses_bios)
         r = make_bios(m, err);
     return r < 0 ? r : load(m, err);
 }

@@ -38,7 +38,7 @@ struct machine {
     struct ic *ic;
     struct storage storage;
     struct fw_cfg fw_cfg;
-    bool has_fw_cfg;
+    bool has_fw_cfg, uses_bios;
     struct cpuid_entry cpuid[CPUID_ENTRIES_MAX];
     unsigned n_cpuid;
     uint8_t uuid[16];

@@ -91,8 +91,12 @@ static void init_interrupts(struct mainboard *b)
 {
     struct irq_line intr = { wire_intr, b, 0 };
     struct msi_sink sink = { wire_msi, b };
+    static const uint8_t pci[PCI_PIRQS] = PCI_IRQS;
+    uint16_t level = b->cfg.bios ? 0 : 1u << IRQ_SCI; /* ELCR as firmware would leave it */
 
-    i8259_init(&b->pic, &b->bus, intr, 1u << IRQ_SCI);
+    for (unsigned i = 0; i < PCI_PIRQS && !b->cfg.bios; i++)
+        level |= (uint16_t)(1u << pci[i]);
+    i8259_init(&b->pic, &b->bus, intr, level);
     ioapic_init(&b->ioapic, &b->bus, LAYOUT_IOAPIC, sink);
     isa_irqs_init(&b->isa, i8259_pins(&b->pic), ioapic_pins(&b->ioapic));
     mainboard_add(b, "i8259", &i8259_device, &b->pic);
@@ -167,6 +171,8 @@ void mainboard_init(struct mainboard *b, const struct mainboard_config *cfg)
     i8042_init(&b->i8042, &b->bus, isa_irq(&b->isa, IRQ_KEYBOARD, ISA_CHIP),
                isa_irq(&b->isa, IRQ_MOUSE, ISA_CHIP), chips_board);
     mainboard_add(b, "i8042", &i8042_device, &b->i8042);
+    port80_init(&b->port80, &b->bus);
+    mainboard_add(b, "port80", &port80_device, &b->port80);
     port92_init(&b->port92, &b->bus, chips_board);
     mainboard_add(b, "port92", &port92_device, &b->port92);
     init_serial(b);
@@ -186,6 +192,7 @@ void mainboard_done(struct mainboard *b)
     for (unsigned i = 0; i < MACHINE_UARTS; i++)
         uart16550_done(&b->uart[i]);
     port92_done(&b->port92);
+    port80_done(&b->port80);
     i8042_done(&b->i8042);
     piix4_done(&b->south_bridge);
     pci_remove(&b->host_bridge.pci);

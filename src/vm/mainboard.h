@@ -14,6 +14,7 @@
 #include "dev/ioapic.h"
 #include "dev/mc146818.h"
 #include "dev/piix4.h"
+#include "dev/port80.h"
 #include "dev/port92.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
@@ -57,6 +58,7 @@ struct mainboard {
     struct mc146818 rtc;
     struct acpi_pm pm;
     struct i8042 i8042;
+    struct port80 port80;
     struct port92 port92;
     struct i440fx host_bridge;
     struct piix4 south_bridge;
