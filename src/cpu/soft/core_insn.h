@@ -23,6 +23,7 @@ uint64_t address_at(struct soft_vp *vp, unsigned seg, uint64_t off, unsigned siz
 uint64_t stack_peek(struct soft_vp *vp, uint64_t sp, unsigned size);
 void stack_poke(struct soft_vp *vp, uint64_t sp, unsigned size, uint64_t value);
 void stack_move(struct soft_vp *vp, uint64_t sp);
+void stack_probe(struct soft_vp *vp, uint64_t sp, unsigned size); /* raises what a push would */
 
 static inline unsigned log2_size(unsigned size)
 {

@@ -33,6 +33,7 @@ struct diff_case {
     uint16_t at; /* offset of the code */
     uint8_t n;   /* instructions */
     uint8_t len[DIFF_INSNS];
+    uint8_t rel_size[DIFF_INSNS], skip[DIFF_INSNS]; /* branches: over how many instructions */
     uint8_t code[DIFF_INSNS][15];
     struct diff_state in;
 };
@@ -73,14 +74,22 @@ struct diff_guest *diff_guest_new(int soft_mode, const uint8_t *data);
 void diff_guest_free(struct diff_guest *g);
 bool diff_guest_run(struct diff_guest *g, const struct diff_case *c, struct diff_result *ret);
 
-/* Bytes of the code pages for a case; shared by both sides. */
-static inline void diff_code(const struct diff_case *c, uint8_t *pages)
+/* Bytes of the code pages for a case; shared by both sides.  Branches land on instructions. */
+static inline __attribute__((always_inline)) void diff_code(const struct diff_case *c, uint8_t *pages)
 {
     uint8_t *p = pages + c->at;
 
-    for (unsigned i = 0; i < c->n; i++)
+    for (unsigned i = 0; i < c->n; i++) {
+        unsigned rel = 0;
+
         for (unsigned k = 0; k < c->len[i]; k++)
             *p++ = c->code[i][k];
+        if (!c->rel_size[i])
+            continue;
+        for (unsigned k = i + 1; k <= i + c->skip[i] && k < c->n; k++)
+            rel += c->len[k];
+        p[-(int)c->rel_size[i]] = (uint8_t)rel; /* the bytes above it are 0 */
+    }
 }
 
 static inline void diff_changes(const uint8_t *before, const uint8_t *now, struct diff_result *ret)

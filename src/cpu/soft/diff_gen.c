@@ -17,7 +17,7 @@ enum gen_flag {
     G_IV = 1 << 3,
     G_LOCK = 1 << 4,
     G_REP = 1 << 5,
-    G_REL8 = 1 << 6,  /* a short way forward */
+    G_REL8 = 1 << 6,  /* a branch: over some instructions */
     G_REL32 = 1 << 7,
     G_I16 = 1 << 8,
     G_MOFFS = 1 << 9,
@@ -44,7 +44,7 @@ static const struct gen integer[] = {
     ALU(0x00, 0), ALU(0x08, F_AF), ALU(0x10, 0), ALU(0x18, 0), ALU(0x20, F_AF), ALU(0x28, 0),
     ALU(0x30, F_AF), ALU(0x38, 0),
     { MAP_1, 0x50, 0x5f, 0, 0, 0 },
-    { MAP_1, 0x63, 0x63, 0, G_M, 0 },
+    { MAP_1, 0x63, 0x63, 0, G_M | G_NO66, 0 }, /* 66: Intel and AMD differ in what it reads */
     { MAP_1, 0x68, 0x68, 0, G_IZ, 0 },
     { MAP_1, 0x69, 0x69, 0, G_M | G_IZ, F_SF | F_ZF | F_AF | F_PF },
     { MAP_1, 0x6a, 0x6a, 0, G_I8, 0 },
@@ -129,7 +129,7 @@ static const struct gen strings[] = {
 struct out { /* an instruction being written */
     struct rng *r;
     uint8_t *p;
-    unsigned n;
+    unsigned n, rel_size;
 };
 
 static bool chance(struct rng *r, unsigned percent)
@@ -380,7 +380,7 @@ static void gen_row(struct out *o, const struct gen *g, uint64_t rip)
     if (g->flags & G_REP) {
         f.rep = chance(r, 40);
         f.repne = !f.rep && chance(r, 30);
-    } else if (!(g->flags & (G_NOF3 | G_F3)) && g->map == MAP_1 && chance(r, 2)) {
+    } else if (!(g->flags & (G_NOF3 | G_F3 | G_REL8)) && g->map == MAP_1 && chance(r, 2)) {
         f.rep = true;
     }
     if (g->flags & G_F3)
@@ -400,10 +400,10 @@ static void gen_row(struct out *o, const struct gen *g, uint64_t rip)
         put_modrm(o, reg, mem, &f, rip, imm);
     if (imm)
         put(o, interesting(r), imm);
-    if (g->flags & G_REL8)
-        put(o, rng_below(r, 6), 1);
-    if (g->flags & G_REL32)
-        put(o, rng_below(r, 6), 4);
+    if (g->flags & (G_REL8 | G_REL32)) {
+        o->rel_size = g->flags & G_REL8 ? 1 : 4;
+        put(o, 0, o->rel_size);
+    }
     if (g->flags & G_I16)
         put(o, rng_below(r, 64), 2);
     if (g->flags & G_ENTER) {
@@ -534,6 +534,18 @@ static void gen_fx(struct rng *r, unsigned classes, uint8_t *fx)
         lane16(r, fx + 160 + i * 16);
 }
 
+static uint64_t undefined_of(const uint8_t *p, unsigned n)
+{
+    struct insn in;
+
+    if (decode(p, n, MODE_64, &in) != DECODE_OK)
+        return 0;
+    for (unsigned i = 0; i < ARRAY_LEN(integer); i++)
+        if (integer[i].map == in.map && in.opcode >= integer[i].first && in.opcode <= integer[i].last)
+            return integer[i].undefined;
+    return 0;
+}
+
 void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_case *c)
 {
     uint64_t rip;
@@ -544,10 +556,18 @@ void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_c
     rip = DIFF_CODE + c->at;
     c->in.rip = rip;
     for (unsigned i = 0; i < c->n; i++) {
-        struct out o = { r, c->code[i], 0 };
+        struct out o = { .r = r, .p = c->code[i] };
 
-        gen_insn(&o, classes, rip);
+        /* Nothing shall look at flags that the last instruction left undefined. */
+        if (i && undefined_of(c->code[i - 1], c->len[i - 1]) & F_SF) {
+            put(&o, 0x39, 1);
+            put(&o, 0xc0 | rng_below(r, 64), 1);
+        } else {
+            gen_insn(&o, classes, rip);
+        }
         c->len[i] = (uint8_t)o.n;
+        c->rel_size[i] = (uint8_t)o.rel_size;
+        c->skip[i] = (uint8_t)rng_below(r, 3);
         rip += o.n;
     }
     for (unsigned i = 0; i < 16; i++)
@@ -560,18 +580,6 @@ void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_c
     gen_fx(r, classes, c->in.fx);
     for (unsigned i = 0; i < 16; i++)
         lane16(r, c->in.ymmh + i * 16);
-}
-
-static uint64_t undefined_of(const uint8_t *p, unsigned n)
-{
-    struct insn in;
-
-    if (decode(p, n, MODE_64, &in) != DECODE_OK)
-        return 0;
-    for (unsigned i = 0; i < ARRAY_LEN(integer); i++)
-        if (integer[i].map == in.map && in.opcode >= integer[i].first && in.opcode <= integer[i].last)
-            return integer[i].undefined;
-    return 0;
 }
 
 uint64_t diff_undefined(const struct diff_case *c)

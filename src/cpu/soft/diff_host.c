@@ -31,6 +31,7 @@ struct diff_host {
 };
 
 #define CASES_AT UINT64_C(0x3b1234000000) /* where the struct lies, in both processes */
+#define CODE_WRITE ((uint8_t *)UINT64_C(0x3b1233000000))
 #define H        ((struct diff_host *)CASES_AT)
 
 #ifdef __clang__
@@ -94,7 +95,7 @@ static NO_TLS void next_case(ucontext_t *uc)
 {
     const struct diff_case *c = &H->c[H->at];
     greg_t *g = uc->uc_mcontext.gregs;
-    uint8_t *fx = (uint8_t *)uc->uc_mcontext.fpregs, *code = (uint8_t *)DIFF_CODE;
+    uint8_t *fx = (uint8_t *)uc->uc_mcontext.fpregs, *code = CODE_WRITE;
 
     for (unsigned i = 0; i < DIFF_CODE_PAGES * 4096; i += 8)
         *(uint64_t *)(void *)(code + i) = UINT64_C(0xcccccccccccccccc);
@@ -133,9 +134,14 @@ static _Noreturn void child(void)
     stack_t ss = { .ss_sp = H->spare, .ss_size = sizeof(H->spare) };
     struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
+    int fd = memfd_create("code", MFD_CLOEXEC); /* we write it where the cases cannot see it */
+
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (mmap((void *)DIFF_CODE, DIFF_CODE_PAGES * 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0) == MAP_FAILED ||
+    if (fd < 0 || ftruncate(fd, DIFF_CODE_PAGES * 4096) < 0 ||
+        mmap(CODE_WRITE, DIFF_CODE_PAGES * 4096, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, fd, 0) == MAP_FAILED ||
+        mmap((void *)DIFF_CODE, DIFF_CODE_PAGES * 4096, PROT_READ | PROT_EXEC,
+             MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, fd, 0) == MAP_FAILED ||
         mmap((void *)DIFF_DATA, DIFF_PAGES * 4096, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0) == MAP_FAILED)
         _exit(1);

@@ -247,7 +247,7 @@ static void pick_call(struct soft_vp *vp, const struct insn *in, struct fpu_op *
     STUB(&s, 0xc3);
     op->fn = (fpu_fn *)(uintptr_t)stub_get(vp->fpu_private->stubs, &s);
     if (!op->fn)
-        soft_raise(vp, EXC_UD);
+        op->fn = (fpu_fn *)(uintptr_t)stub_scratch(vp->fpu_private->stubs, vp->vp.index, &s);
 }
 
 /* ---- the general helper ----------------------------------------------------------------------------- */

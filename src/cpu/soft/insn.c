@@ -147,6 +147,11 @@ void stack_poke(struct soft_vp *vp, uint64_t sp, unsigned size, uint64_t value)
     mem_store(vp, segment_address(vp, SEG_SS, sp & stack_mask(vp), size, true), size, value);
 }
 
+void stack_probe(struct soft_vp *vp, uint64_t sp, unsigned size)
+{
+    mem_probe_write(vp, segment_address(vp, SEG_SS, sp & stack_mask(vp), size, true), size);
+}
+
 void stack_push(struct soft_vp *vp, unsigned size, uint64_t value)
 {
     uint64_t sp = vp->gpr[RSP] - size;

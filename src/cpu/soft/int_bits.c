@@ -224,12 +224,13 @@ void int_cmpxchg8b(struct soft_vp *vp, const struct insn *in)
 {
     bool wide = in->op_size == 8, equal;
     unsigned half = wide ? 8 : 4;
-    uint64_t va = insn_address(vp, in, half * 2, true), lo, hi;
+    uint64_t va, lo, hi;
     void *p;
 
+    if (wide && ((insn_offset(vp, in) + vp->seg_base[in->seg]) & 15)) /* before #SS */
+        soft_raise_error(vp, EXC_GP, 0);
+    va = insn_address(vp, in, half * 2, true);
     if (wide) {
-        if (va & 15)
-            soft_raise_error(vp, EXC_GP, 0);
         p = mem_rmw_begin(vp, va, 16);
         lo = vp->gpr[RAX];
         hi = vp->gpr[RDX];

@@ -70,8 +70,10 @@ void int_jmp_rm(struct soft_vp *vp, const struct insn *in)
 
 void int_call_rm(struct soft_vp *vp, const struct insn *in)
 {
-    uint64_t to = target(vp, in, insn_rm(vp, in, in->op_size));
+    uint64_t to = insn_rm(vp, in, in->op_size);
 
+    stack_probe(vp, vp->gpr[RSP] - in->op_size, in->op_size); /* faults before the target does */
+    to = target(vp, in, to);
     stack_push(vp, in->op_size, vp->next_rip);
     vp->next_rip = to;
 }

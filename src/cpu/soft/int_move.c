@@ -271,6 +271,7 @@ void int_enter(struct soft_vp *vp, const struct insn *in)
         sp -= size;
         stack_poke(vp, sp, size, frame);
     }
+    stack_probe(vp, sp - in->imm, size);
     insn_set_reg(vp, in, RBP, size, frame);
     stack_move(vp, sp - in->imm);
 }

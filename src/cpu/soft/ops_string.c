@@ -126,9 +126,12 @@ static void host_movs(const struct string *s, void *to, const void *from, uint64
 static uint64_t movs_piece(struct soft_vp *vp, const struct insn *in, const struct string *s)
 {
     uint64_t si = get_masked(vp, RSI, s), di = get_masked(vp, RDI, s);
-    uint64_t from = address_at(vp, in->seg, si, s->size, false);
-    uint64_t to = address_at(vp, SEG_ES, di, s->size, true), n;
+    uint64_t from = address_at(vp, in->seg, si, s->size, false), to, n;
     void *p, *q;
+
+    if (unlikely(is_64(vp) && !va_canonical(di))) /* faults of the source come first */
+        (void)mem_load(vp, from, s->size);
+    to = address_at(vp, SEG_ES, di, s->size, true);
 
     n = MIN(piece(vp, s, si, from), piece(vp, s, di, to));
     if (n > 1 && piece_checked(vp, in->seg) && piece_checked(vp, SEG_ES)) {

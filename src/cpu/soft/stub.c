@@ -12,7 +12,9 @@
 #include "cpu/soft/fpu_private.h"
 
 #define STUB_SPACE   (8 * MIB) /* sparse */
-#define STUB_RESERVE (1 * MIB) /* for those that have no other way */
+#define STUB_RESERVE (1 * MIB) /* for functions */
+#define STUB_SCRATCH 256       /* bytes a VP, behind the space */
+#define STUB_SIZE    (STUB_SPACE + VPS_MAX * STUB_SCRATCH)
 #define STUB_FULL    (3 * MIB) /* more than a guest's programs commonly need */
 #define STUB_SLOTS (1u << 17)
 
@@ -34,9 +36,9 @@ int stub_cache_new(struct stub_cache **ret)
     if (!c)
         return -ENOMEM;
     fd = memfd_create("verdin-stubs", MFD_CLOEXEC);
-    if (fd >= 0 && ftruncate(fd, STUB_SPACE) == 0) {
-        w = mmap(NULL, STUB_SPACE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        x = mmap(NULL, STUB_SPACE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    if (fd >= 0 && ftruncate(fd, STUB_SIZE) == 0) {
+        w = mmap(NULL, STUB_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        x = mmap(NULL, STUB_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
     }
     if (w == MAP_FAILED || x == MAP_FAILED)
         err = -errno;
@@ -50,9 +52,9 @@ int stub_cache_new(struct stub_cache **ret)
         return 0;
     }
     if (w != MAP_FAILED)
-        munmap(w, STUB_SPACE);
+        munmap(w, STUB_SIZE);
     if (x != MAP_FAILED)
-        munmap(x, STUB_SPACE);
+        munmap(x, STUB_SIZE);
     free(c);
     return err;
 }
@@ -61,8 +63,8 @@ void stub_cache_free(struct stub_cache *c)
 {
     if (!c)
         return;
-    munmap(c->write, STUB_SPACE);
-    munmap((void *)(uintptr_t)c->run, STUB_SPACE);
+    munmap(c->write, STUB_SIZE);
+    munmap((void *)(uintptr_t)c->run, STUB_SIZE);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -121,6 +123,17 @@ const void *stub_get(struct stub_cache *c, const struct stub *s)
     p = find_or_add(c, s);
     pthread_mutex_unlock(&c->lock);
     return p;
+}
+
+const void *stub_scratch(struct stub_cache *c, unsigned index, const struct stub *s)
+{
+    size_t at = STUB_SPACE + index * STUB_SCRATCH;
+    unsigned eax = 0, ebx, ecx = 0, edx;
+
+    memcpy(c->write + at, s->code, s->n);
+    /* What this thread has written it executes: the architecture wants a serialising instruction. */
+    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx) : : "memory");
+    return c->run + at;
 }
 
 /* Both kinds: VP in RDI.  Memory, and the source of a STUB_CALL, at [R9]; its target at [RSI]. */

@@ -2,9 +2,9 @@
 /* stub.h - small pieces of host code, made once and shared by the VPs of a partition.
  *
  * The memory has two mappings, one writable and one executable, so no page is ever both.  Stubs live
- * as long as the cache.  Functions (STUB_CALL) are bounded by the encodings that exist, and there is
- * always room for them.  Handlers have registers in their code: when the cache is crowded their makers
- * leave the address out of it, and at last go without. */
+ * as long as the cache.  They have registers and immediates in their code, so a guest can make more of
+ * them than there is room for.  Makers of handlers leave the address out when the cache is crowded, and
+ * go without when it is full; functions (STUB_CALL) are then made anew for each call. */
 #pragma once
 
 #include "base/util.h"
@@ -35,6 +35,9 @@ void stub_cache_free(struct stub_cache *c);
 
 /* The address to call; the same for the same code.  NULL: no room.  Any thread. */
 const void *stub_get(struct stub_cache *c, const struct stub *s);
+
+/* The place of VP 'index', good for its next call only. */
+const void *stub_scratch(struct stub_cache *c, unsigned index, const struct stub *s);
 
 /* Time to be sparing with handlers? */
 bool stub_crowded(struct stub_cache *c);
