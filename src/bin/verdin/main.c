@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bin/disk.h"
 #include "bin/run.h"
 
 static const char help[] =
@@ -13,6 +14,7 @@ static const char help[] =
     "Virtual machines with Hyper-V's architecture.\n"
     "\n"
     "  verdin run      run a virtual machine in the foreground (verdin run --help)\n"
+    "  verdin disk     make, look at, check and change disk images (verdin disk help)\n"
     "  verdin help     this text\n"
     "  verdin version  the program's version\n"
     "\n"
@@ -35,6 +37,7 @@ static const struct {
     int (*main)(int argc, char **argv);
 } verbs[] = {
     { "run", run_main },
+    { "disk", disk_main },
     { "help", help_main },
     { "--help", help_main },
     { "-h", help_main },
