@@ -40,7 +40,10 @@ static const struct feature {
     { LEAF1, EDX, 17, OURS, "pse36" },    { LEAF1, EDX, 19, OURS, "clflush" },
     { LEAF1, EDX, 23, OURS, "mmx" },      { LEAF1, EDX, 24, OURS, "fxsr" },
     { LEAF1, EDX, 25, OURS, "sse" },      { LEAF1, EDX, 26, OURS, "sse2" },
-    { LEAF1, ECX, 0, HOST, "sse3" },      { LEAF1, ECX, 9, HOST, "ssse3" },
+    { LEAF1, ECX, 0, HOST, "sse3" },      { LEAF1, ECX, 1, HOST, "pclmulqdq" },
+    { LEAF1, ECX, 9, HOST, "ssse3" },     { LEAF1, ECX, 22, OURS, "movbe" },
+    { LEAF1, ECX, 25, HOST, "aes" },      { LEAF1, ECX, 26, OURS, "xsave" },
+    { LEAF7, EBX, 29, HOST, "sha_ni" },
     { LEAF1, ECX, 13, HOST, "cx16" },     { LEAF1, ECX, 17, OURS, "pcid" },
     { LEAF1, ECX, 19, HOST, "sse4.1" },   { LEAF1, ECX, 20, HOST, "sse4.2" },
     { LEAF1, ECX, 21, OURS, "x2apic" },   { LEAF1, ECX, 23, OURS, "popcnt" },
@@ -156,7 +159,7 @@ static void add_caches(struct offer *o, uint32_t leaf)
 static void add_xsave(struct offer *o)
 {
     add_values(o, 0xd, 0, XCR0_OFFERED, 576, 576, 0);
-    add_values(o, 0xd, 1, 0, 0, 0, 0);
+    add_values(o, 0xd, 1, 3, 576, 0, 0); /* XSAVEOPT, XSAVEC */
 }
 
 static void offer_basic(struct offer *o)

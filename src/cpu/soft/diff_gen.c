@@ -434,15 +434,15 @@ static void gen_sse(struct out *o, bool mmx, uint64_t rip)
         op = (unsigned)rng_below(r, 256);
         pp = (unsigned)rng_below(r, 4);
         row = find_row(map, op, pp);
-    } while (!row || (row->shape >= MMX_RMW) != mmx || row->feature == SSE_SHA ||
-             row->shape == MMX_EMMS);
+    } while (!row || (row->shape >= MMX_RMW) != mmx || row->shape == MMX_EMMS);
     f.pp = (int)pp;
     f.p66 = pp != 1 && row->shape == SSE_CRC && chance(r, 30);
     f.lock = chance(r, 1);
     put_prefixes(o, &f);
     put_opcode(o, map, op);
     put_modrm(o, (unsigned)rng_below(r, 8), row->flags & SSE_MEM ? chance(r, 98)
-              : row->flags & SSE_REG ? chance(r, 2) : chance(r, 40),
+              : row->flags & SSE_REG ? chance(r, 2)
+              : row->feature == SSE_SHA ? false /* AMD's processors ask no alignment */ : chance(r, 40),
               &f, rip, row->flags & SSE_IMM ? 1 : 0);
     if (row->flags & SSE_IMM)
         put(o, rng_u64(r), 1);
@@ -467,6 +467,35 @@ static void gen_x87(struct out *o, uint64_t rip)
     put_modrm(o, reg, mem, &f, rip, 0);
 }
 
+/* EMMS, MASKMOV, LDMXCSR, STMXCSR, FXRSTOR, the x87 environment.  (FXSAVE differs in MXCSR_MASK.) */
+static void gen_state(struct out *o, uint64_t rip)
+{
+    struct rng *r = o->r;
+    struct form f = random_form(r);
+
+    switch (rng_below(r, 6)) {
+    case 0:
+        f.pp = (int)rng_below(r, 2);
+        put_prefixes(o, &f);
+        put_opcode(o, MAP_0F, 0xf7);
+        put(o, 0xc0 | rng_below(r, 64), 1);
+        return;
+    case 1:
+        put_opcode(o, MAP_0F, 0x77);
+        return;
+    case 2:
+        put_prefixes(o, &f);
+        put(o, rng_below(r, 2) ? 0xd9 : 0xdd, 1);
+        put_modrm(o, rng_below(r, 2) ? 4 : 6, true, &f, rip, 0);
+        return;
+    default:
+        put_prefixes(o, &f);
+        put_opcode(o, MAP_0F, 0xae);
+        put_modrm(o, 1 + (unsigned)rng_below(r, 3), true, &f, rip, 0);
+        return;
+    }
+}
+
 static void gen_insn(struct out *o, unsigned classes, uint64_t rip)
 {
     for (;;) {
@@ -489,7 +518,10 @@ static void gen_insn(struct out *o, unsigned classes, uint64_t rip)
         case 6:
             if (!(classes & DIFF_X87))
                 continue;
-            gen_x87(o, rip);
+            if (chance(o->r, 12))
+                gen_state(o, rip);
+            else
+                gen_x87(o, rip);
             return;
         default:
             if (!(classes & DIFF_STR) || chance(o->r, 50))

@@ -406,15 +406,17 @@ static bool shift_ok(const struct insn *in, bool mmx)
 /* Only what this host can execute, and what CPUID says to this guest. */
 static bool offered(const struct soft_vp *vp, enum sse_feature f)
 {
+    uint32_t ecx1 = vp ? vp->feature.ecx1 : UINT32_MAX, ebx7 = vp ? vp->feature.ebx7 : UINT32_MAX;
+
     switch (f) {
     case SSE_BASE: return true;
-    case SSE_3: return __builtin_cpu_supports("sse3");
-    case SSE_S3: return __builtin_cpu_supports("ssse3");
-    case SSE_41: return __builtin_cpu_supports("sse4.1");
-    case SSE_42: return __builtin_cpu_supports("sse4.2");
-    case SSE_AES: return __builtin_cpu_supports("aes");
-    case SSE_CLMUL: return __builtin_cpu_supports("pclmul");
-    case SSE_SHA: return false;
+    case SSE_3: return ecx1 & 1 << 0 && __builtin_cpu_supports("sse3");
+    case SSE_S3: return ecx1 & 1 << 9 && __builtin_cpu_supports("ssse3");
+    case SSE_41: return ecx1 & 1 << 19 && __builtin_cpu_supports("sse4.1");
+    case SSE_42: return ecx1 & 1 << 20 && __builtin_cpu_supports("sse4.2");
+    case SSE_AES: return ecx1 & 1 << 25 && __builtin_cpu_supports("aes");
+    case SSE_CLMUL: return ecx1 & 1 << 1 && __builtin_cpu_supports("pclmul");
+    case SSE_SHA: return ebx7 & 1 << 29; /* CPUID says it only if the host has it */
     }
     return false;
 }
@@ -462,13 +464,14 @@ static void maskmov_run(struct soft_vp *vp, const struct insn *in)
 {
     bool mmx = !(in->prefixes & PFX_66);
     unsigned n = mmx ? 8 : 16;
-    uint8_t data[16], mask[16], any = 0;
+    uint8_t data[16], mask[16];
     struct insn at = *in;
     uint64_t va;
 
     if (mmx) {
         fpu_check_mmx(vp);
         fpu_load_x87(vp);
+        __asm__ volatile("movq %%mm0, %0" : "=m"(data)); /* TOP is 0 now, even if it faults */
     } else {
         fpu_check_sse(vp);
     }
@@ -478,7 +481,6 @@ static void maskmov_run(struct soft_vp *vp, const struct insn *in)
     at.disp = 0;
     va = insn_address(vp, &at, n, true);
     if (mmx) {
-        __asm__ volatile("movq %%mm0, %0" : "=m"(data)); /* TOP is 0 now, as it shall be */
         fpu_sync(vp);
         memcpy(data, fpu_fx(vp)->st[in->reg & 7], 8);
         memcpy(mask, fpu_fx(vp)->st[in->rm & 7], 8);
@@ -486,11 +488,7 @@ static void maskmov_run(struct soft_vp *vp, const struct insn *in)
         memcpy(data, vp->fpu.ymm[in->reg & 15], 16);
         memcpy(mask, vp->fpu.ymm[in->rm & 15], 16);
     }
-    for (unsigned i = 0; i < n; i++)
-        any |= mask[i];
-    if (!(any & 0x80))
-        return;
-    mem_probe_write(vp, va, n);
+    mem_probe_write(vp, va, n); /* with an empty mask, too, as AMD's processors */
     for (unsigned i = 0; i < n; i++)
         if (mask[i] & 0x80)
             mem_write8(vp, va + i, data[i]);

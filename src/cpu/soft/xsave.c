@@ -39,6 +39,12 @@ static void put_x87(struct soft_vp *vp, uint8_t *im, bool wide)
     }
 }
 
+/* Linear addresses have 57 bits at most. */
+static uint64_t pointer(uint64_t v)
+{
+    return (uint64_t)((int64_t)(v << 7) >> 7);
+}
+
 static void get_x87(struct soft_vp *vp, const uint8_t *im, bool wide)
 {
     struct soft_fpu *f = &vp->fpu;
@@ -46,8 +52,8 @@ static void get_x87(struct soft_vp *vp, const uint8_t *im, bool wide)
     fpu_sync(vp);
     memcpy(vp->fpu.fx, im, 5);
     f->fop = get_le16(im + 6) & 0x7ff;
-    f->fip = wide ? get_le64(im + 8) : get_le32(im + 8);
-    f->fdp = wide ? get_le64(im + 16) : get_le32(im + 16);
+    f->fip = wide ? pointer(get_le64(im + 8)) : get_le32(im + 8);
+    f->fdp = wide ? pointer(get_le64(im + 16)) : get_le32(im + 16);
     f->fcs = wide ? 0 : get_le16(im + 12);
     f->fds = wide ? 0 : get_le16(im + 20);
     for (unsigned i = 0; i < 8; i++)
