@@ -286,6 +286,12 @@ void loop_run(struct loop *l)
     __atomic_store_n(&l->stop, 0, __ATOMIC_RELEASE);
 }
 
+void loop_run_until(struct loop *l, const bool *done)
+{
+    while (!*done)
+        turn(l, sleep_ns(l));
+}
+
 void loop_stop(struct loop *l)
 {
     __atomic_store_n(&l->stop, 1, __ATOMIC_RELEASE);

@@ -15,6 +15,10 @@ void loop_free(struct loop *l);             /* nothing may be watched any more *
 
 void loop_run(struct loop *l);              /* until loop_stop() */
 void loop_stop(struct loop *l);
+
+/* For control paths that must wait, from inside a callback too: turn until '*done', which a
+ * callback sets.  A loop_stop() meanwhile is left for loop_run(). */
+void loop_run_until(struct loop *l, const bool *done);
 struct clock *loop_clock(struct loop *l);
 
 /* Descriptors.  'events' as in epoll (EPOLLIN, EPOLLOUT). */

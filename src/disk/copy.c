@@ -33,10 +33,11 @@ struct copy {
     struct disk *from, *to;
     bool sparse;
     const struct disk_job *job;
-    uint64_t next, end, done; /* bytes of 'from' */
-    uint64_t ext_end;         /* end of the extent that 'next' is in */
+    uint64_t next, end; /* of 'from': what is being copied */
+    struct disk_extent *ext;
+    size_t n_ext, i_ext, ext_room;
     unsigned flying;
-    bool waiting, finished;
+    bool finished;
     int err;
     struct slot slot[SLOTS];
 };
@@ -77,36 +78,52 @@ static void slot_done(struct disk_rq *rq, int err)
         c->err = err;
     if (!err && slot_write(s))
         return;
-    c->done += s->len;
     slot_read(s);
 }
 
-/* Where the next piece lies; what is known to be zero is passed over. */
+/* The next piece of the extents that were looked up; false: no more. */
 static bool next_piece(struct copy *c, uint64_t *ret_off, uint64_t *ret_len)
 {
-    while (c->next < c->end) {
-        if (c->next >= c->ext_end) {
-            struct disk_extent x;
-            int r = disk_map(c->from, c->next, c->end - c->next, &x);
-            if (r < 0) {
-                c->err = r;
-                return false;
-            }
-            if (x.kind != DISK_EXT_DATA && c->sparse) {
-                c->next += x.len;
-                c->done += x.len;
-                continue;
-            }
-            c->ext_end = c->next + x.len;
+    while (c->i_ext < c->n_ext) {
+        struct disk_extent *x = &c->ext[c->i_ext];
+        if (!x->len) {
+            c->i_ext++;
+            continue;
         }
         /* End where the blocks of most formats end, so that few pieces are split. */
-        uint64_t len = MIN(PIECE - c->next % PIECE, c->ext_end - c->next);
-        *ret_off = c->next;
+        uint64_t len = MIN(PIECE - x->off % PIECE, x->len);
+        *ret_off = x->off;
         *ret_len = len;
-        c->next += len;
+        x->off += len;
+        x->len -= len;
         return true;
     }
     return false;
+}
+
+/* What of [next, end) must be copied.  Mapping may run the loop: nothing is in flight now. */
+static int look_up(struct copy *c)
+{
+    c->n_ext = c->i_ext = 0;
+    for (uint64_t off = c->next; off < c->end;) {
+        struct disk_extent x;
+        int r = disk_map(c->from, off, c->end - off, &x);
+        if (r < 0)
+            return r;
+        off += x.len;
+        if (x.kind != DISK_EXT_DATA && c->sparse)
+            continue;
+        if (c->n_ext == c->ext_room) {
+            size_t room = MAX(c->ext_room * 2, (size_t)64);
+            struct disk_extent *e = realloc(c->ext, room * sizeof *e);
+            if (!e)
+                return -ENOMEM;
+            c->ext = e;
+            c->ext_room = room;
+        }
+        c->ext[c->n_ext++] = x;
+    }
+    return 0;
 }
 
 static void slot_read(struct slot *s)
@@ -115,11 +132,8 @@ static void slot_read(struct slot *s)
 
     s->flying = false;
     if (c->err || !next_piece(c, &s->off, &s->len)) {
-        if (--c->flying == 0) {
+        if (--c->flying == 0)
             c->finished = true;
-            if (c->waiting)
-                loop_stop(c->from->loop);
-        }
         return;
     }
     s->flying = true;
@@ -134,18 +148,16 @@ static void slot_read(struct slot *s)
     disk_submit(c->from, &s->rq);
 }
 
-/* Ask for progress while the loop runs: a timer would need a clock that moves, so do it by turns of
- * 64 MiB. */
+/* Up to 'upto'; between two such runs progress is told. */
 static int copy_some(struct copy *c, uint64_t upto, struct err *err)
 {
     c->end = upto;
+    c->err = look_up(c);
     c->finished = false;
     c->flying = SLOTS;
     for (unsigned i = 0; i < SLOTS; i++)
         slot_read(&c->slot[i]);
-    c->waiting = true;
-    disk_wait(c->from->loop, &c->finished);
-    c->waiting = false;
+    loop_run_until(c->from->loop, &c->finished);
     return c->err ? err_errno(err, -c->err, "copying near byte %llu",
                               (unsigned long long)c->next) : 0;
 }
@@ -174,6 +186,7 @@ int disk_copy(struct disk *from, struct disk *to, bool to_is_empty, const struct
         r = disk_job_step(job, c->next, from->size, err);
         if (r == 0)
             r = copy_some(c, MIN(c->next + step, from->size), err);
+        c->next = c->end;
     }
     if (r == 0 && (r = disk_flush_sync(to)) < 0)
         err_errno(err, -r, "the copy could not be made durable");
@@ -181,6 +194,7 @@ int disk_copy(struct disk *from, struct disk *to, bool to_is_empty, const struct
         r = disk_job_step(job, from->size, from->size, err);
     for (unsigned i = 0; i < SLOTS; i++)
         free(c->slot[i].buf);
+    free(c->ext);
     free(c);
     return r;
 }

@@ -225,22 +225,9 @@ void disk_init_over(struct disk *d, const struct disk_ops *ops, struct disk *bel
     d->stack = below->stack + 1;
 }
 
-void disk_wait(struct loop *l, const bool *done)
-{
-    unsigned runs = 0;
-
-    while (!*done) {
-        loop_run(l);
-        runs++;
-    }
-    if (runs > 1) /* somebody else asked the loop to stop meanwhile: that still holds */
-        loop_stop(l);
-}
-
 struct sync_rq {
     struct disk_rq rq;
-    struct loop *loop;
-    bool done, waiting;
+    bool done;
     int err;
 };
 
@@ -250,8 +237,6 @@ static void sync_done(struct disk_rq *rq, int err)
 
     s->err = err;
     s->done = true;
-    if (s->waiting)
-        loop_stop(s->loop);
 }
 
 int disk_rw_sync(struct disk *d, enum disk_op op, uint64_t off, void *buf, uint64_t len,
@@ -259,7 +244,7 @@ int disk_rw_sync(struct disk *d, enum disk_op op, uint64_t off, void *buf, uint6
 {
     bool data = op == DISK_READ || op == DISK_WRITE;
     struct iovec iov;
-    struct sync_rq s = { .loop = d->loop };
+    struct sync_rq s = { 0 };
 
     do {
         uint64_t n = data ? MIN(len, (uint64_t)DISK_LEN_MAX) : len;
@@ -267,10 +252,9 @@ int disk_rw_sync(struct disk *d, enum disk_op op, uint64_t off, void *buf, uint6
         iov = (struct iovec){ buf, n };
         s.rq = (struct disk_rq){ .op = op, .flags = flags, .off = off, .len = n,
                                  .iov = data ? &iov : NULL, .n_iov = data, .done = sync_done };
-        s.done = s.waiting = false;
+        s.done = false;
         disk_submit(d, &s.rq);
-        s.waiting = !s.done;
-        disk_wait(d->loop, &s.done);
+        loop_run_until(d->loop, &s.done);
         if (s.err)
             return s.err;
         buf = data ? (char *)buf + n : NULL;

@@ -13,6 +13,7 @@
 
 #define RING_ENTRIES 256
 #define PARTS_KEPT   512 /* pieces kept for reuse */
+#define REAP_MAX     64
 #define TURNS        4   /* submit-and-reap rounds before the loop gets its turn */
 
 struct disk_io {
@@ -27,6 +28,7 @@ struct disk_io {
     const struct io_ops *ops;
     struct io_threads *threads;
     struct disk_rq *soon, **soon_last; /* answered, but not told yet */
+    unsigned n_soon;
     struct disk_part *parts;
     unsigned n_parts;
 };
@@ -87,33 +89,37 @@ static void submit(struct disk_io *io)
     }
 }
 
+/* One at a time: done() may run the loop itself, waiting for the very next one. */
 static unsigned reap(struct disk_io *io)
 {
-    struct io_uring_cqe *cqe[64];
-    unsigned n = io_uring_peek_batch_cqe(&io->ring, cqe, ARRAY_LEN(cqe));
+    struct io_uring_cqe *cqe;
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < n; i++) {
-        struct disk_rq *rq = io_uring_cqe_get_data(cqe[i]);
-        int res = cqe[i]->res;
+    while (n < REAP_MAX && io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+        struct disk_rq *rq = io_uring_cqe_get_data(cqe);
+        int res = cqe->res;
 
         /* Give the slot back first: done() may submit more. */
-        io_uring_cqe_seen(&io->ring, cqe[i]);
+        io_uring_cqe_seen(&io->ring, cqe);
         io->n_flying--;
         io->ops->done(rq, res);
+        n++;
     }
     return n;
 }
 
+/* Those that are there now; what they cause waits for the next round. */
 static void tell_soon(struct disk_io *io)
 {
-    struct disk_rq *rq = io->soon;
+    unsigned n = io->n_soon;
 
-    io->soon = NULL;
-    io->soon_last = &io->soon;
-    while (rq) {
-        struct disk_rq *next = rq->next;
+    while (n-- && io->soon) {
+        struct disk_rq *rq = io->soon;
+        io->soon = rq->next;
+        if (!io->soon)
+            io->soon_last = &io->soon;
+        io->n_soon--;
         disk_finish(rq, (int)rq->io_res);
-        rq = next;
     }
 }
 
@@ -123,6 +129,7 @@ void io_finish_soon(struct disk_io *io, struct disk_rq *rq, int err)
     rq->next = NULL;
     *io->soon_last = rq;
     io->soon_last = &rq->next;
+    io->n_soon++;
     loop_post(io->loop, &io->kick);
 }
 

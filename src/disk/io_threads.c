@@ -55,16 +55,17 @@ static void deliver(struct work *w)
 {
     struct io_threads *t = container_of(w, struct io_threads, results);
 
-    pthread_mutex_lock(&t->lock);
-    struct disk_rq *rq = t->ready;
-    t->ready = NULL;
-    t->ready_last = &t->ready;
-    pthread_mutex_unlock(&t->lock);
-    while (rq) {
-        struct disk_rq *next = rq->next;
-        t->ops->done(rq, rq->io_res);
-        rq = next;
-    }
+    struct disk_rq *rq;
+
+    do { /* one at a time: done() may run the loop itself, waiting for the next one */
+        pthread_mutex_lock(&t->lock);
+        rq = t->ready;
+        if (rq && !(t->ready = rq->next))
+            t->ready_last = &t->ready;
+        pthread_mutex_unlock(&t->lock);
+        if (rq)
+            t->ops->done(rq, rq->io_res);
+    } while (rq);
 }
 
 static void *thread_main(void *arg)

@@ -31,6 +31,3 @@ uint64_t iov_len(const struct iovec *iov, unsigned n_iov);
 
 /* Common facts of a layer over 'below'. */
 void disk_init_over(struct disk *d, const struct disk_ops *ops, struct disk *below);
-
-/* Wait on the loop's thread until *done; runs the loop.  'stop' from elsewhere is kept. */
-void disk_wait(struct loop *l, const bool *done);

@@ -453,7 +453,6 @@ int vhd_shut(struct vhd *v, struct err *err)
 
 struct begin_wait {
     struct disk_rq rq;
-    struct loop *loop;
     bool done;
     int err;
 };
@@ -464,17 +463,15 @@ static void begin_wait_done(struct disk_rq *rq, int err)
 
     w->err = err;
     w->done = true;
-    loop_stop(w->loop);
 }
 
 int vhd_begin_sync(struct vhd *v, struct err *err)
 {
-    struct begin_wait w = { .rq = { .op = DISK_DISCARD, .done = begin_wait_done },
-                            .loop = v->disk.loop };
+    struct begin_wait w = { .rq = { .op = DISK_DISCARD, .done = begin_wait_done } };
 
     if (v->phase == VHD_OPEN || v->footer.type == VHD_FIXED)
         return 0;
     vhd_begin(v, &w.rq);
-    disk_wait(w.loop, &w.done);
+    loop_run_until(v->disk.loop, &w.done);
     return w.err < 0 ? err_errno(err, -w.err, "the file could not be prepared for writing") : 0;
 }

@@ -595,7 +595,6 @@ int vhdx_shut(struct vhdx *v, struct err *err)
 
 struct begin_wait {
     struct disk_rq rq;
-    struct loop *loop;
     bool done;
     int err;
 };
@@ -606,19 +605,17 @@ static void begin_wait_done(struct disk_rq *rq, int err)
 
     w->err = err;
     w->done = true;
-    loop_stop(w->loop);
 }
 
 /* A discard of nothing at the front of the disk opens the log like any change does. */
 int vhdx_begin_sync(struct vhdx *v, struct err *err)
 {
-    struct begin_wait w = { .rq = { .op = DISK_DISCARD, .done = begin_wait_done },
-                            .loop = v->disk.loop };
+    struct begin_wait w = { .rq = { .op = DISK_DISCARD, .done = begin_wait_done } };
 
     if (v->phase == VHDX_OPEN)
         return 0;
     vhdx_begin(v, &w.rq);
-    disk_wait(w.loop, &w.done);
+    loop_run_until(v->disk.loop, &w.done);
     return w.err < 0 ? err_errno(err, -w.err, "the log could not be opened") : 0;
 }
 
