@@ -21,7 +21,7 @@ enum need {
 };
 
 /* One row for each feature that is implemented.  Not offered: VMX, SVM, MONITOR, TSX, MPX, PKU, CET,
- * performance counters, AVX and what is encoded with VEX. */
+ * performance counters, AVX. */
 static const struct feature {
     uint32_t leaf;
     enum reg reg;
@@ -41,21 +41,24 @@ static const struct feature {
     { LEAF1, EDX, 23, OURS, "mmx" },      { LEAF1, EDX, 24, OURS, "fxsr" },
     { LEAF1, EDX, 25, OURS, "sse" },      { LEAF1, EDX, 26, OURS, "sse2" },
     { LEAF1, ECX, 0, HOST, "sse3" },      { LEAF1, ECX, 1, HOST, "pclmulqdq" },
-    { LEAF1, ECX, 9, HOST, "ssse3" },     { LEAF1, ECX, 22, OURS, "movbe" },
-    { LEAF1, ECX, 25, HOST, "aes" },      { LEAF1, ECX, 26, OURS, "xsave" },
-    { LEAF7, EBX, 29, HOST, "sha_ni" },
-    { LEAF1, ECX, 13, HOST, "cx16" },     { LEAF1, ECX, 17, OURS, "pcid" },
-    { LEAF1, ECX, 19, HOST, "sse4.1" },   { LEAF1, ECX, 20, HOST, "sse4.2" },
-    { LEAF1, ECX, 21, OURS, "x2apic" },   { LEAF1, ECX, 23, OURS, "popcnt" },
+    { LEAF1, ECX, 9, HOST, "ssse3" },     { LEAF1, ECX, 13, HOST, "cx16" },
+    { LEAF1, ECX, 17, OURS, "pcid" },     { LEAF1, ECX, 19, HOST, "sse4.1" },
+    { LEAF1, ECX, 20, HOST, "sse4.2" },   { LEAF1, ECX, 21, OURS, "x2apic" },
+    { LEAF1, ECX, 22, OURS, "movbe" },    { LEAF1, ECX, 23, OURS, "popcnt" },
     { LEAF1, ECX, 24, OURS, "tsc_deadline" },
+    { LEAF1, ECX, 25, HOST, "aes" },      { LEAF1, ECX, 26, OURS, "xsave" },
     { LEAF1, ECX, 30, HOST, "rdrand" },   { LEAF1, ECX, 31, OURS, "hypervisor" },
-    { LEAF7, EBX, 0, OURS, "fsgsbase" },  { LEAF7, EBX, 7, OURS, "smep" },
+    { LEAF7, EBX, 0, OURS, "fsgsbase" },  { LEAF7, EBX, 3, OURS, "bmi1" },
+    { LEAF7, EBX, 7, OURS, "smep" },      { LEAF7, EBX, 8, OURS, "bmi2" },
     { LEAF7, EBX, 9, OURS, "erms" },      { LEAF7, EBX, 10, OURS, "invpcid" },
-    { LEAF7, EBX, 18, HOST, "rdseed" },   { LEAF7, EBX, 20, OURS, "smap" },
+    { LEAF7, EBX, 18, HOST, "rdseed" },   { LEAF7, EBX, 19, OURS, "adx" },
+    { LEAF7, EBX, 20, OURS, "smap" },     { LEAF7, EBX, 23, OURS, "clflushopt" },
+    { LEAF7, EBX, 29, HOST, "sha_ni" },
     { LEAF7, ECX, 2, OURS, "umip" },      { LEAF7, ECX, 22, OURS, "rdpid" },
     { LEAF7, EDX, 4, OURS, "fsrm" },      { LEAF7, EDX, 26, INTEL, "spec_ctrl" },
     { LEAF7, EDX, 29, INTEL, "arch_capabilities" },
-    { EXT1, ECX, 0, OURS, "lahf" },       { EXT1, ECX, 22, AMD, "topoext" },
+    { EXT1, ECX, 0, OURS, "lahf" },       { EXT1, ECX, 5, OURS, "lzcnt" },
+    { EXT1, ECX, 8, OURS, "prefetchw" },  { EXT1, ECX, 22, AMD, "topoext" },
     { EXT1, EDX, 11, OURS, "syscall" },   { EXT1, EDX, 20, OURS, "nx" },
     { EXT1, EDX, 26, OURS, "pdpe1gb" },   { EXT1, EDX, 27, OURS, "rdtscp" },
     { EXT1, EDX, 29, OURS, "lm" },        { EXT8, EBX, 26, AMD, "ssb_no" },
@@ -159,7 +162,7 @@ static void add_caches(struct offer *o, uint32_t leaf)
 static void add_xsave(struct offer *o)
 {
     add_values(o, 0xd, 0, XCR0_OFFERED, 576, 576, 0);
-    add_values(o, 0xd, 1, 3, 576, 0, 0); /* XSAVEOPT, XSAVEC */
+    add_values(o, 0xd, 1, 1 << 0 | 1 << 1, 576, 0, 0); /* XSAVEOPT, XSAVEC */
 }
 
 static void offer_basic(struct offer *o)
@@ -295,9 +298,10 @@ static void share_cache(unsigned n, uint32_t out[4])
         out[EAX] |= ((1u << log2_up(n)) - 1) << 14;
 }
 
-static void leaf_d(struct soft_vp *vp, uint32_t out[4])
+/* Both forms of the image: AVX's part follows the header without a gap. */
+static uint32_t xsave_size(const struct soft_vp *vp)
 {
-    out[EBX] = vp->fpu.xcr0 & 4 ? 832 : 576;
+    return vp->fpu.xcr0 & 4 ? 832 : 576;
 }
 
 static void fix_up(struct soft_vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -314,8 +318,8 @@ static void fix_up(struct soft_vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t
         break;
     case 0xb: leaf_b(vp, n, subleaf, out); break;
     case 0xd:
-        if (subleaf == 0)
-            leaf_d(vp, out);
+        if (subleaf < 2)
+            out[EBX] = xsave_size(vp);
         break;
     case EXT1:
         if (vp->feature.amd && n > 1)
