@@ -3,9 +3,10 @@
  *
  *     tiny [-e soft|kvm] [-n VPS] [-m MiB] [-t SECONDS] [-a ARGUMENTS] KERNEL [INITRD]
  *
- * RAM, VPs, COM1 to standard output, the exit port 0xf4, what kvm-unit-tests wants of QEMU (fw_cfg by
- * ports, its test device's registers).  No other chip: interrupts come from local APICs only.
- * Exit status: what the guest wrote to 0xf4; 124 after the time-out; 125 when the engine gave up. */
+ * RAM, VPs, COM1 to standard output, the exit port 0xf4, what kvm-unit-tests wants of QEMU (fw_cfg
+ * by ports, its test device's registers).  No other chip: interrupts come from local APICs only.
+ * Exit status: what the guest wrote to 0xf4; 124 after the time-out; 125 when the engine gave
+  * up. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -45,7 +46,7 @@ static void end(struct tiny *t, int status)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* ---- ports ---------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 enum { FW_SIGNATURE = 0, FW_RAM_SIZE = 3, FW_NB_CPUS = 5, FW_MAX_CPUS = 15 };
 
@@ -146,7 +147,7 @@ static const struct exit_ops exits = {
     .pic_ack = pic_ack, .deadline = deadline,
 };
 
-/* ---- VPs ------------------------------------------------------------------------------------------ */
+/* ---- VPs ------------------------------------------------------------------------------------- */
 
 struct runner {
     struct tiny *t;
@@ -210,7 +211,7 @@ static void print_registers(struct tiny *t)
     }
 }
 
-/* ---- set-up --------------------------------------------------------------------------------------- */
+/* ---- set-up ---------------------------------------------------------------------------------- */
 
 static int fail(const struct err *err)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* control.c - control and debug registers, descriptor table registers, TLB and cache instructions.
  *
- * Sources: Intel SDM 3A 2.5-2.6, 4.10, 3B 17.2; AMD64 APM 2 3.1.  PAE's four upper entries are read at
- * each walk, as AMD's CPUs do, so loading CR3 checks nothing of them. */
+ * Sources: Intel SDM 3A 2.5-2.6, 4.10, 3B 17.2; AMD64 APM 2 3.1.  PAE's four upper entries are
+ * read at each walk, as AMD's CPUs do, so loading CR3 checks nothing of them. */
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/lapic.h"
 #include "cpu/soft/sys_insn.h"
@@ -164,7 +164,7 @@ void insn_lmsw(struct soft_vp *vp, const struct insn *in)
     set_cr0(vp, (vp->cr0 & ~UINT64_C(0xe)) | v);
 }
 
-/* ---- debug registers ------------------------------------------------------------------------------ */
+/* ---- debug registers ------------------------------------------------------------------------- */
 
 static unsigned dr_number(struct soft_vp *vp, const struct insn *in)
 {
@@ -202,7 +202,7 @@ void insn_mov_to_dr(struct soft_vp *vp, const struct insn *in)
     soft_mode_changed(vp);
 }
 
-/* ---- descriptor tables ---------------------------------------------------------------------------- */
+/* ---- descriptor tables ----------------------------------------------------------------------- */
 
 void insn_sgdt_sidt(struct soft_vp *vp, const struct insn *in)
 {
@@ -234,7 +234,7 @@ void insn_lgdt_lidt(struct soft_vp *vp, const struct insn *in)
     t->base = base;
 }
 
-/* ---- TLB and caches ------------------------------------------------------------------------------- */
+/* ---- TLB and caches -------------------------------------------------------------------------- */
 
 void insn_invlpg(struct soft_vp *vp, const struct insn *in)
 {
@@ -281,7 +281,7 @@ void insn_hlt(struct soft_vp *vp, const struct insn *in)
     vp->count.halts++;
 }
 
-/* ---- extended control registers ------------------------------------------------------------------- */
+/* ---- extended control registers -------------------------------------------------------------- */
 
 void insn_xgetbv(struct soft_vp *vp, const struct insn *in)
 {

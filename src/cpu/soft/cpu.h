@@ -32,6 +32,7 @@ struct lapic;
 enum attention {
     ATT_IRQ = 1 << 0,        /* the local APIC or the PIC may have a vector for us */
     ATT_NMI = 1 << 1,
+    ATT_NMI2 = 1 << 7, /* a second one came before the first was taken */
     ATT_INIT = 1 << 2,
     ATT_SIPI = 1 << 3,
     ATT_KICK = 1 << 4,       /* vp_run() shall return */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cpuid.c - what the soft engine offers, and the CPUID instruction.
  *
- * Sources: Intel SDM 2A "CPUID"; AMD64 APM 3 appendix E.  Vendor, family and brand are the host's, so
- * that guests choose code that is fast here; features are those of the table below and no others.
- * Vulnerabilities are declared absent where there is a bit for it: guest code never runs on the host's
- * units as it is, and mitigations only cost. */
+ * Sources: Intel SDM 2A "CPUID"; AMD64 APM 3 appendix E.  Vendor, family and brand are the host's,
+ * so that guests choose code that is fast here; features are those of the table below and no
+ * others. Vulnerabilities are declared absent where there is a bit for it: guest code never runs
+ * on the host's units as it is, and mitigations only cost. */
 #include <cpuid.h>
 #include <string.h>
 
@@ -20,8 +20,8 @@ enum need {
     AMD,    /* ours, for guests that see an AMD CPU */
 };
 
-/* One row for each feature that is implemented.  Not offered: VMX, SVM, MONITOR, TSX, MPX, PKU, CET,
- * performance counters, AVX. */
+/* One row for each feature that is implemented.  Not offered: VMX, SVM, MONITOR, TSX, MPX, PKU,
+ * CET, performance counters, AVX. */
 static const struct feature {
     uint32_t leaf;
     enum reg reg;
@@ -70,7 +70,7 @@ static const struct feature {
 
 #define XCR0_OFFERED 3 /* x87, SSE */
 
-/* ---- offering ------------------------------------------------------------------------------------- */
+/* ---- offering -------------------------------------------------------------------------------- */
 
 static bool is_amd(uint32_t ebx) /* leaf 0: "Auth", "Hygo" */
 {
@@ -220,7 +220,7 @@ unsigned cpuid_offer(struct cpuid_entry *out)
     return o.n;
 }
 
-/* ---- the VP's table ------------------------------------------------------------------------------- */
+/* ---- the VP's table -------------------------------------------------------------------------- */
 
 static const struct cpuid_entry *find(const struct soft_vp *vp, uint32_t leaf, uint32_t subleaf)
 {
@@ -263,7 +263,7 @@ void cpuid_changed(struct soft_vp *vp)
         f->xcr0 = e->eax | 1;
 }
 
-/* ---- the instruction ------------------------------------------------------------------------------ */
+/* ---- the instruction ------------------------------------------------------------------------- */
 
 static unsigned log2_up(unsigned n) /* bits that hold 0 .. n - 1 */
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* event.c - exceptions and interrupts on their way into the guest: IVT, IDT, double faults.
  *
- * Sources: Intel SDM 3A chapter 6, 2A "INT n"; AMD64 APM 2 chapter 8.  VM86 redirection: SDM 3B 20.3.
- * event_pick() says what is due; delivery commits RSP, flags and CS only after its last fault. */
+ * Sources: Intel SDM 3A chapter 6, 2A "INT n"; AMD64 APM 2 chapter 8.  VM86 redirection: SDM 3B
+ * 20.3. event_pick() says what is due; delivery commits RSP, flags and CS only after its last
+ * fault. */
 #include <string.h>
 
 #include "base/trace.h"
@@ -31,7 +32,7 @@ static uint64_t flags_image(const struct soft_vp *vp, const struct event *e)
     return vp->rflags | F_RF;
 }
 
-/* ---- real mode ------------------------------------------------------------------------------------ */
+/* ---- real mode ------------------------------------------------------------------------------- */
 
 static void deliver_real(struct soft_vp *vp, const struct event *e, uint64_t resume)
 {
@@ -91,7 +92,7 @@ static bool is_redirected(struct soft_vp *vp, uint8_t vector)
     return !(mem_sys_read(vp, linear(vp, tr->base + map), 1) >> (vector & 7) & 1);
 }
 
-/* ---- protected and long mode ---------------------------------------------------------------------- */
+/* ---- protected and long mode ----------------------------------------------------------------- */
 
 struct gate {
     struct desc d;
@@ -234,7 +235,7 @@ static void deliver_gate(struct soft_vp *vp, const struct event *e, uint64_t res
     goto_rip(vp, g.off);
 }
 
-/* ---- both ----------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 static void deliver(struct soft_vp *vp, const struct event *e, uint64_t resume)
 {
@@ -349,11 +350,21 @@ bool event_deliver(struct soft_vp *vp)
     return alive;
 }
 
-/* ---- what is due ---------------------------------------------------------------------------------- */
+/* ---- what is due ----------------------------------------------------------------------------- */
 
 static void attention_clear(struct soft_vp *vp, uint32_t bits)
 {
     __atomic_and_fetch(&vp->attention, ~bits, __ATOMIC_SEQ_CST);
+}
+
+/* One NMI in its handler and one waiting is all that there is: what came meanwhile counts once. */
+void event_unmask_nmi(struct soft_vp *vp)
+{
+    vp->nmi_masked = false;
+    if (__atomic_load_n(&vp->attention, __ATOMIC_RELAXED) & ATT_NMI2) {
+        __atomic_fetch_or(&vp->attention, ATT_NMI, __ATOMIC_SEQ_CST);
+        attention_clear(vp, ATT_NMI2);
+    }
 }
 
 /* The PIC's vector, or -1. */
@@ -387,8 +398,8 @@ bool event_pick(struct soft_vp *vp)
     /* The shadow of STI holds NMIs back as well, as it does on most processors. */
     if (vp->shadow || vp->event_valid)
         return false;
-    if ((att & ATT_NMI) && !vp->nmi_masked) {
-        attention_clear(vp, ATT_NMI);
+    if ((att & (ATT_NMI | ATT_NMI2)) && !vp->nmi_masked) {
+        attention_clear(vp, att & ATT_NMI2 ? ATT_NMI2 : ATT_NMI);
         return pick(vp, EXC_NMI, EVENT_NMI);
     }
     if (!(att & ATT_IRQ))

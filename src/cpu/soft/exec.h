@@ -34,6 +34,10 @@ struct helper {
 const struct helper *sys_helper(const struct insn *in); /* event, seg, far, control, msr ... */
 const struct helper *fpu_helper(const struct insn *in); /* SSE, x87, MMX, FXSAVE, XSAVE ... */
 
+/* The instruction is past its point of no return: faults that follow happen at vp->rip with vp->rflags
+ * as they are now (task switches).  run.c. */
+void run_committed(struct soft_vp *vp);
+
 /* Linear address of the memory operand: segment base added, truncated to the address size.  In
  * 64-bit mode a non-canonical address raises #GP (#SS with a stack segment); in 16- and 32-bit modes
  * segment limit and type are checked for an access of 'size' bytes. */

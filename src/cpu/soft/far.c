@@ -37,7 +37,8 @@ static void push_return(struct soft_vp *vp, struct stack *s, unsigned size)
     stack_put(vp, s, size, vp->next_rip);
 }
 
-/* A direct transfer keeps CPL: conforming code of the same or an inner level, else the same level. */
+/* A direct transfer keeps CPL: conforming code of the same or an inner level, else the same
+ * level. */
 static void check_direct(struct soft_vp *vp, uint16_t sel, const struct desc *d)
 {
     if (attr_is_conforming(d->attr)) {
@@ -70,7 +71,7 @@ static void to_code(struct soft_vp *vp, uint16_t sel, struct desc *d, uint64_t o
     enter_code(vp, sel, d, vp->cpl, off);
 }
 
-/* ---- call gates ----------------------------------------------------------------------------------- */
+/* ---- call gates ------------------------------------------------------------------------------ */
 
 struct gate {
     uint16_t sel;
@@ -152,7 +153,7 @@ static void through_gate(struct soft_vp *vp, uint16_t sel, struct desc *d, bool 
     enter_code(vp, g.sel, &code, vp->cpl, g.off);
 }
 
-/* ---- tasks ---------------------------------------------------------------------------------------- */
+/* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void through_task_gate(struct soft_vp *vp, uint16_t sel, const struct desc *d, bool call)
 {
@@ -176,7 +177,7 @@ static void to_task(struct soft_vp *vp, uint16_t sel, const struct desc *d, bool
     task_switch(vp, sel, &tss, call ? TASK_CALL : TASK_JMP, vp->next_rip);
 }
 
-/* ---- JMP and CALL --------------------------------------------------------------------------------- */
+/* ---- JMP and CALL ---------------------------------------------------------------------------- */
 
 static void transfer(struct soft_vp *vp, uint16_t sel, uint64_t off, unsigned size, bool call)
 {
@@ -260,7 +261,7 @@ void insn_call_far_mem(struct soft_vp *vp, const struct insn *in)
     transfer_mem(vp, in, true);
 }
 
-/* ---- RET ------------------------------------------------------------------------------------------ */
+/* ---- RET ------------------------------------------------------------------------------------- */
 
 static void check_return_code(struct soft_vp *vp, uint16_t sel, const struct desc *d)
 {

@@ -113,7 +113,7 @@ void insn_stac(struct soft_vp *vp, const struct insn *in)
     set_ac(vp, true);
 }
 
-/* ---- software interrupts -------------------------------------------------------------------------- */
+/* ---- software interrupts --------------------------------------------------------------------- */
 
 void insn_int3(struct soft_vp *vp, const struct insn *in)
 {

@@ -58,7 +58,7 @@ void io_write(struct soft_vp *vp, uint16_t port, unsigned size, uint32_t value)
     soft_enter(vp);
 }
 
-/* ---- hypercalls ----------------------------------------------------------------------------------- */
+/* ---- hypercalls ------------------------------------------------------------------------------ */
 
 static void hypercall(struct soft_vp *vp)
 {
@@ -90,7 +90,7 @@ static void hypercall(struct soft_vp *vp)
     }
 }
 
-/* ---- instructions --------------------------------------------------------------------------------- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 static unsigned io_size(const struct insn *in) /* even opcodes are the byte forms */
 {

@@ -147,8 +147,9 @@ void insn_iret(struct soft_vp *vp, const struct insn *in)
             raise_gp(vp);
         task_return(vp);
     } else {
-        vp->nmi_masked = false;
+        event_unmask_nmi(vp);
         iret_prot(vp, in->op_size);
+        return;
     }
-    vp->nmi_masked = false;
+    event_unmask_nmi(vp);
 }

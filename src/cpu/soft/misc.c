@@ -71,7 +71,7 @@ void insn_rdpmc(struct soft_vp *vp, const struct insn *in)
     raise_gp(vp);
 }
 
-/* ---- random numbers ------------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 __attribute__((target("rdrnd"))) static bool host_rdrand(uint64_t *ret)
 {
@@ -107,7 +107,7 @@ void insn_rdrand(struct soft_vp *vp, const struct insn *in)
     insn_set_reg(vp, in, in->rm, in->op_size, v);
 }
 
-/* ---- CPUID and MSRs ------------------------------------------------------------------------------- */
+/* ---- CPUID and MSRs -------------------------------------------------------------------------- */
 
 void insn_cpuid(struct soft_vp *vp, const struct insn *in)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* msr.c - model-specific registers, by a table of ranges.
  *
- * Sources: Intel SDM 4, chapter 2; AMD64 APM 2 appendix A.  Besides the architecture's it holds what
- * Linux touches without asking; those read as their value after power-on and ignore writes.  All others
- * are #GP.  0x40000000.. belong to the exits, 0x800.. to the local APIC. */
+ * Sources: Intel SDM 4, chapter 2; AMD64 APM 2 appendix A.  Besides the architecture's it holds
+ * what Linux touches without asking; those read as their value after power-on and ignore writes.
+ * All others are #GP.  0x40000000.. belong to the exits, 0x800.. to the local APIC. */
 #include "base/trace.h"
 #include "cpu/soft/lapic.h"
 #include "cpu/soft/mem.h"
@@ -27,7 +27,7 @@ struct msr_def {
 
 #define AT(field) .at = offsetof(struct soft_vp, field)
 
-/* ---- those with a mind of their own --------------------------------------------------------------- */
+/* ---- those with a mind of their own ---------------------------------------------------------- */
 
 static bool efer_read(struct soft_vp *vp, uint32_t msr, uint64_t *ret)
 {
@@ -105,7 +105,7 @@ static bool seg_base_write(struct soft_vp *vp, uint32_t msr, uint64_t v)
     return true;
 }
 
-/* ---- memory types --------------------------------------------------------------------------------- */
+/* ---- memory types ---------------------------------------------------------------------------- */
 
 static bool memory_type_ok(unsigned type, bool pat) /* UC WC WT WP WB, and UC- in PAT */
 {
@@ -184,10 +184,10 @@ static bool mtrr_def_write(struct soft_vp *vp, uint32_t msr, uint64_t v)
     return true;
 }
 
-/* ---- speculation ---------------------------------------------------------------------------------- */
+/* ---- speculation ----------------------------------------------------------------------------- */
 
-/* The guest runs no code of its own on the host's units, so there is nothing to control: IBRS, STIBP
- * and SSBD are kept as written, IBPB does nothing.  They exist when CPUID says so. */
+/* The guest runs no code of its own on the host's units, so there is nothing to control: IBRS,
+ * STIBP and SSBD are kept as written, IBPB does nothing.  They exist when CPUID says so. */
 static bool has_spec_ctrl(const struct soft_vp *vp)
 {
     return (vp->feature.edx7 & 1u << 26) || (vp->feature.ebx88 & (1u << 14 | 1u << 15 | 1u << 24));
@@ -238,7 +238,7 @@ static bool read_only(struct soft_vp *vp, uint32_t msr, uint64_t v)
     return false;
 }
 
-/* ---- handed on ------------------------------------------------------------------------------------ */
+/* ---- handed on ------------------------------------------------------------------------------- */
 
 static bool exit_read(struct soft_vp *vp, uint32_t msr, uint64_t *ret)
 {
@@ -264,7 +264,7 @@ static bool exit_write(struct soft_vp *vp, uint32_t msr, uint64_t v)
     return ok;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 #define MTRR_CAP 0x508 /* 8 variable ranges, fixed ranges, write-combining */
 
@@ -273,11 +273,13 @@ static const struct msr_def msrs[] = {
     { 0x00000010, 0x00000010, tsc_read, tsc_write },
     { 0x00000017, 0x00000017, .read_only = true, .vendor = INTEL }, /* PLATFORM_ID */
     { 0x0000001b, 0x0000001b, apic_base_read, apic_base_write },
-    { 0x0000003a, 0x0000003a, .fixed = 1, .read_only = true, .vendor = INTEL }, /* FEATURE_CONTROL */
+    /* FEATURE_CONTROL: locked, nothing on */
+    { 0x0000003a, 0x0000003a, .fixed = 1, .read_only = true, .vendor = INTEL },
     { 0x00000048, 0x00000048, spec_ctrl_read, spec_ctrl_write },
     { 0x00000049, 0x00000049, write_only, pred_cmd_write },
     { 0x00000079, 0x00000079, .vendor = INTEL }, /* BIOS_UPDT_TRIG */
-    { 0x0000008b, 0x0000008b, .fixed = UINT64_C(0xffffffff) << 32, .vendor = INTEL }, /* microcode */
+    /* microcode: newer than any fix */
+    { 0x0000008b, 0x0000008b, .fixed = UINT64_C(0xffffffff) << 32, .vendor = INTEL },
     { 0x0000008b, 0x0000008b, .fixed = 0x0fffffff, .vendor = AMD },
     { 0x000000fe, 0x000000fe, .fixed = MTRR_CAP, .read_only = true },
     { 0x0000010a, 0x0000010a, arch_cap_read, read_only },

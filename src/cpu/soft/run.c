@@ -347,6 +347,12 @@ static void unwound(struct soft_vp *vp, bool fault)
         vp->count.faults[vp->event.vector & 31]++;
 }
 
+void run_committed(struct soft_vp *vp)
+{
+    vp->op = NULL; /* unwound() takes neither address nor flags from the block */
+    flags_from_rflags(vp);
+}
+
 /* Interrupts, exceptions, traps: until nothing is due.  false: triple fault. */
 static bool deliver_events(struct soft_vp *vp)
 {
@@ -389,9 +395,9 @@ enum vp_stop run_loop(struct soft_vp *vp)
         break;
     }
     for (;;) {
+        soft_poll(vp); /* first: a timer that the last instruction set may be due by now */
         if (__atomic_load_n(&vp->attention, __ATOMIC_ACQUIRE) && soft_attend(vp))
             return VP_KICKED;
-        soft_poll(vp);
         if (vp->mp_state != MP_RUNNING) {
             soft_sleep(vp);
             continue;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* seg.c - descriptors and segment registers: fetching, checking, loading (seg.h).
  *
- * Sources: Intel SDM 3A 3.4, 5.4-5.7, 2A "MOV"; AMD64 APM 2 4.7-4.10.  Where vendors differ: loading
- * null into FS or GS clears the base (CPUID 0x80000021 says so on AMD).
+ * Sources: Intel SDM 3A 3.4, 5.4-5.7, 2A "MOV"; AMD64 APM 2 4.7-4.10.  Where vendors differ:
+ * loading null into FS or GS clears the base (CPUID 0x80000021 says so on AMD).
  * The stack frames of transfers are in stack.c, the instructions in seg_insn.c. */
 #include "cpu/soft/seg.h"
 
@@ -18,7 +18,7 @@ _Noreturn void raise_gp(struct soft_vp *vp)
     soft_raise_error(vp, EXC_GP, vp->ext);
 }
 
-/* ---- descriptors ---------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 static uint64_t table_base(const struct soft_vp *vp, uint16_t sel, uint32_t *ret_limit)
 {
@@ -81,7 +81,7 @@ void desc_set_busy(struct soft_vp *vp, struct desc *d, bool busy)
     desc_set_type_bits(vp, d, busy ? d->attr | SYS_BUSY : d->attr & ~(unsigned)SYS_BUSY);
 }
 
-/* ---- hidden parts --------------------------------------------------------------------------------- */
+/* ---- hidden parts ---------------------------------------------------------------------------- */
 
 void seg_fill(struct vp_segment *s, uint16_t sel, const struct desc *d)
 {
@@ -127,7 +127,7 @@ bool seg_in_limit(const struct vp_segment *s, uint64_t off, unsigned size)
     return last <= s->limit;
 }
 
-/* ---- checks --------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 void seg_check_ss(struct soft_vp *vp, uint16_t sel, unsigned cpl, uint8_t vec, struct desc *ret)
 {
@@ -187,7 +187,7 @@ void seg_check_ldt(struct soft_vp *vp, uint16_t sel, uint8_t vec, struct desc *r
         raise_sel(vp, vec == EXC_TS ? EXC_TS : EXC_NP, sel);
 }
 
-/* ---- loads ---------------------------------------------------------------------------------------- */
+/* ---- loads ----------------------------------------------------------------------------------- */
 
 static void load_ss(struct soft_vp *vp, uint16_t sel)
 {

@@ -131,8 +131,8 @@ bool seg_in_limit(const struct vp_segment *s, uint64_t off, unsigned size);
 /* Load ES, SS, DS, FS, GS with all checks of the mode; calls soft_mode_changed(). */
 void seg_load(struct soft_vp *vp, enum vp_seg n, uint16_t sel);
 
-/* SS for privilege 'cpl' in protected mode.  Faults are 'vec' (#GP for loads, #TS for frames of inner
- * levels and tasks), #SS when not present.  Nothing is committed. */
+/* SS for privilege 'cpl' in protected mode.  Faults are 'vec' (#GP for loads, #TS for frames of
+ * inner levels and tasks), #SS when not present.  Nothing is committed. */
 void seg_check_ss(struct soft_vp *vp, uint16_t sel, unsigned cpl, uint8_t vec, struct desc *ret);
 /* DS, ES, FS, GS likewise; 'sel' is not null. */
 void seg_check_data(struct soft_vp *vp, uint16_t sel, uint8_t vec, struct desc *ret);
@@ -169,19 +169,23 @@ void stack_commit(struct soft_vp *vp, const struct stack *s);
  * null SS).  'ist' 1..7 in long mode picks from the IST. */
 struct stack stack_from_tss(struct soft_vp *vp, unsigned cpl, unsigned ist);
 
-/* ---- task.c --------------------------------------------------------------------------------------- */
+/* ---- task.c ---------------------------------------------------------------------------------- */
 enum task_by { TASK_JMP, TASK_CALL, TASK_INT, TASK_IRET };
 
 /* Go to the task whose TSS descriptor 'd' (present, of the right type) is; the old one resumes at
  * 'resume'.  Sets rip and next_rip.  A fault after the point of no return is the new task's. */
-void task_switch(struct soft_vp *vp, uint16_t sel, struct desc *d, enum task_by by, uint64_t resume);
+void task_switch(struct soft_vp *vp, uint16_t sel, struct desc *d, enum task_by by,
+                 uint64_t resume);
 /* Fetch and check a TSS descriptor for JMP, CALL or a task gate; #GP(sel), #NP(sel). */
 void task_read(struct soft_vp *vp, uint16_t sel, struct desc *ret);
 void task_return(struct soft_vp *vp); /* IRET with NT */
 
-/* ---- event.c -------------------------------------------------------------------------------------- */
-/* INT n, INT3, INTO, INT1: deliver from inside the instruction; its faults are the instruction's. */
+/* ---- event.c --------------------------------------------------------------------------------- */
+/* INT n, INT3, INTO, INT1: deliver from inside the instruction; its faults are the
+ * instruction's. */
 void event_software(struct soft_vp *vp, uint8_t vector, enum event_type type);
+
+void event_unmask_nmi(struct soft_vp *vp); /* IRET */
 
 /* RFLAGS bits of 'mask' from 'value'; soft_mode_changed() is the caller's. */
 void flags_set(struct soft_vp *vp, uint64_t value, uint64_t mask);

@@ -69,7 +69,7 @@ void insn_load_far(struct soft_vp *vp, const struct insn *in)
     insn_set_reg(vp, in, in->reg, in->op_size, off);
 }
 
-/* ---- 0F 00 ---------------------------------------------------------------------------------------- */
+/* ---- 0F 00 ----------------------------------------------------------------------------------- */
 
 static void need_prot(struct soft_vp *vp)
 {
@@ -124,14 +124,15 @@ void insn_ltr(struct soft_vp *vp, const struct insn *in)
     seg_fill(&vp->seg[SEG_TR], sel, &d);
 }
 
-/* ---- asking about selectors ----------------------------------------------------------------------- */
+/* ---- asking about selectors ------------------------------------------------------------------ */
 
 static void set_zf(struct soft_vp *vp, bool on)
 {
     vp->rflags = on ? vp->rflags | F_ZF : vp->rflags & ~(uint64_t)F_ZF;
 }
 
-/* May the current program see this descriptor?  'types' has a bit for each system type that counts. */
+/* May the current program see this descriptor?  'types' has a bit for each system type that
+ * counts. */
 static bool visible(struct soft_vp *vp, uint16_t sel, unsigned types, struct desc *ret)
 {
     unsigned type;

@@ -334,7 +334,7 @@ static void soft_get_state(struct vp *v, struct vp_state *ret)
         ret->pending_has_error = vp->event.has_error;
         ret->pending_error = vp->event.error;
     }
-    ret->nmi_pending = __atomic_load_n(&vp->attention, __ATOMIC_SEQ_CST) & ATT_NMI ? 1 : 0;
+    ret->nmi_pending = __atomic_load_n(&vp->attention, __ATOMIC_SEQ_CST) & (ATT_NMI | ATT_NMI2);
     ret->nmi_masked = vp->nmi_masked;
     ret->sti_shadow = vp->shadow;
 }

@@ -99,7 +99,7 @@ void stack_commit(struct soft_vp *vp, const struct stack *s)
         vp->gpr[RSP] = s->sp & mask;
 }
 
-/* ---- inner stacks --------------------------------------------------------------------------------- */
+/* ---- inner stacks ---------------------------------------------------------------------------- */
 
 static uint64_t tss_read(struct soft_vp *vp, unsigned off, unsigned size)
 {

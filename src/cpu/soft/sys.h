@@ -9,22 +9,24 @@
  * unwinding. */
 bool event_deliver(struct soft_vp *vp);
 
-/* What is due at an instruction boundary, by priority (NMI, APIC or PIC vector), honouring IF, shadow
- * and nmi_masked: sets vp->event, true.  Clears the attention bits that it used up. */
+/* What is due at an instruction boundary, by priority (NMI, APIC or PIC vector), honouring IF,
+ * shadow and nmi_masked: sets vp->event, true.  Clears the attention bits that it used up. */
 bool event_pick(struct soft_vp *vp);
 
-/* At instruction boundaries the run loop owes this much.  MODE_STEP blocks hold one instruction, and the
- * mode has the bit while TF or RF is set or DR7 enables anything (dr[7] & 0xff):
+/* At instruction boundaries the run loop owes this much.  MODE_STEP blocks hold one instruction,
+ * and the mode has the bit while TF or RF is set or DR7 enables anything (dr[7] & 0xff):
  *     if (debug_code_break(vp, rip)) raise #DB as a fault;
- *     shadow = vp->shadow; vp->step = rflags & TF; rflags &= ~RF;      (IRET may set RF for the next)
+ *     shadow = vp->shadow; vp->step = rflags & TF; rflags &= ~RF;     (IRET may set RF for later)
  *     execute;
  *     if (shadow && vp->shadow == shadow) vp->shadow = 0;              (it held for this one)
  *     if (debug_trap(vp)) deliver vp->event; else if (event_pick(vp)) deliver it;
- * Other blocks look at vp->shadow after STI, MOV SS and POP SS only (these end their blocks): when it
- * is not 0 the next block has one instruction.  A second STI or MOV SS in a row does not prolong it. */
+ * Other blocks look at vp->shadow after STI, MOV SS and POP SS only (these end their blocks): when
+ * it is not 0 the next block has one instruction.  A second STI or MOV SS in a row does not
+ * prolong it. */
 
-/* After an instruction that began under TF (vp->step), or one that hit a data or I/O breakpoint: sets
- * vp->event to #DB, true, when a trap is due.  Before vp->shadow is cleared: MOV SS delays it. */
+/* After an instruction that began under TF (vp->step), or one that hit a data or I/O breakpoint:
+ * sets vp->event to #DB, true, when a trap is due.  Before vp->shadow is cleared: MOV SS delays
+ * it. */
 bool debug_trap(struct soft_vp *vp);
 
 /* Is an execution breakpoint armed at this linear address (and RF clear)?  Notes it in dr[6]. */
@@ -34,10 +36,11 @@ bool debug_code_break(struct soft_vp *vp, uint64_t va);
 void debug_data_access(struct soft_vp *vp, uint64_t va, unsigned size, bool write);
 void debug_merge(struct soft_vp *vp); /* a #DB on its way takes the hits so far along */
 void debug_io_access(struct soft_vp *vp, uint16_t port, unsigned size);
-bool debug_armed(const struct soft_vp *vp, unsigned kind); /* 0 code, 1 write, 2 I/O, 3 read/write */
+/* Is a breakpoint of this kind armed?  0 code, 1 write, 2 I/O, 3 read and write */
+bool debug_armed(const struct soft_vp *vp, unsigned kind);
 
-/* IN, OUT, INS, OUTS: #GP unless IOPL or the TSS bitmap allow 'size' bytes at 'port'; then the access
- * itself.  They leave the engine: the block ends behind them. */
+/* IN, OUT, INS, OUTS: #GP unless IOPL or the TSS bitmap allow 'size' bytes at 'port'; then the
+ * access itself.  They leave the engine: the block ends behind them. */
 void io_check(struct soft_vp *vp, uint16_t port, unsigned size);
 uint32_t io_read(struct soft_vp *vp, uint16_t port, unsigned size);
 void io_write(struct soft_vp *vp, uint16_t port, unsigned size, uint32_t value);

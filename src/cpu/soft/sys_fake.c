@@ -10,7 +10,7 @@
 
 struct fake fake;
 
-/* ---- memory --------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static struct tlb empty_tlb;
 
@@ -100,7 +100,7 @@ bool mmu_translate(struct soft_vp *vp, uint64_t va, gpa_t *ret)
     return true;
 }
 
-/* ---- the run loop --------------------------------------------------------------------------------- */
+/* ---- the run loop ---------------------------------------------------------------------------- */
 
 void soft_raise_error(struct soft_vp *vp, uint8_t vector, uint32_t error)
 {
@@ -125,6 +125,10 @@ void soft_mode_changed(struct soft_vp *vp)
         vp->seg_base[i] = c64 && i <= SEG_DS ? 0 : vp->seg[i].base;
     vp->mode = c64 ? MODE_64 : vp->seg[SEG_CS].attr & ATTR_DB ? MODE_32 : MODE_16;
     vp->mode |= in_prot(vp) ? MODE_PROT : 0;
+}
+
+void run_committed(struct soft_vp *vp)
+{
 }
 
 uint64_t insn_offset(const struct soft_vp *vp, const struct insn *in)
@@ -219,7 +223,7 @@ bool deliver_event(uint8_t vector, enum event_type type, int error)
     return event_deliver(fake.vp);
 }
 
-/* ---- neighbours ----------------------------------------------------------------------------------- */
+/* ---- neighbours ------------------------------------------------------------------------------ */
 
 void soft_leave(struct soft_vp *vp)
 {
@@ -323,7 +327,7 @@ static const struct exit_ops exits = { .pio_read = pio_read, .pio_write = pio_wr
                                        .msr_read = exit_msr_read, .hypercall = exit_hypercall,
                                        .pic_ack = exit_pic_ack };
 
-/* ---- set-up --------------------------------------------------------------------------------------- */
+/* ---- set-up ---------------------------------------------------------------------------------- */
 
 void put_desc(unsigned sel, uint64_t base, uint32_t limit, unsigned attr)
 {

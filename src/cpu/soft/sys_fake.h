@@ -52,7 +52,8 @@ enum {
 #define A_DPL(n) ((n) << 5)
 
 #define NO_FAULT 0x1000
-/* One instruction at CS:CODE; the vector of its fault, or NO_FAULT.  Its error code: fault_error(). */
+/* One instruction at CS:CODE; the vector of its fault, or NO_FAULT.  Its error code:
+ * fault_error(). */
 unsigned run(const char *hex);
 unsigned fault_error(void);
 /* Deliver an event at vp->rip; false: triple fault. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sys_insn.h - the system instructions, one helper_fn each (exec.h), and what they share.
  *
- * sys_table.c says which opcode is which.  Their order of checks is the manuals': #UD by mode, #GP by
- * privilege, then operands. */
+ * sys_table.c says which opcode is which.  Their order of checks is the manuals': #UD by mode, #GP
+ * by privilege, then operands. */
 #pragma once
 
 #include "cpu/soft/exec.h"

@@ -13,8 +13,9 @@ enum {
 static void enter_flat(struct soft_vp *vp, uint16_t cs, uint16_t ss, unsigned cpl, bool code64)
 {
     uint16_t level = (uint16_t)(cpl << 5);
+    uint16_t size = code64 ? ATTR_L : ATTR_DB;
 
-    seg_fill_flat(&vp->seg[SEG_CS], cs, (uint16_t)(FLAT_CODE | level | (code64 ? ATTR_L : ATTR_DB)));
+    seg_fill_flat(&vp->seg[SEG_CS], cs, (uint16_t)(FLAT_CODE | level | size));
     seg_fill_flat(&vp->seg[SEG_SS], ss, (uint16_t)(FLAT_DATA | level));
     vp->cpl = (uint8_t)cpl;
     soft_mode_changed(vp);

@@ -4,7 +4,7 @@
  * Source: Intel SDM 3A 7.3.  Everything that can fault in the old task is done before the switch is
  * committed; the checks of segments that follow are faults of the new task, at its first
  * instruction. */
-#include "cpu/soft/mem.h"
+#include "cpu/soft/exec.h"
 #include "cpu/soft/seg.h"
 
 struct tss {
@@ -80,7 +80,7 @@ void task_read(struct soft_vp *vp, uint16_t sel, struct desc *ret)
         raise_sel(vp, EXC_NP, sel);
 }
 
-/* ---- segments of the new task --------------------------------------------------------------------- */
+/* ---- segments of the new task ---------------------------------------------------------------- */
 
 static void load_ldt(struct soft_vp *vp, uint16_t sel)
 {
@@ -129,7 +129,7 @@ static void load_segments(struct soft_vp *vp, const struct tss *t)
     }
 }
 
-/* ---- the switch ----------------------------------------------------------------------------------- */
+/* ---- the switch ------------------------------------------------------------------------------ */
 
 /* The old task's side; it may still fault there. */
 static void leave_task(struct soft_vp *vp, const struct desc *to, enum task_by by, uint64_t resume)
@@ -173,9 +173,11 @@ static void commit(struct soft_vp *vp, uint16_t sel, const struct desc *d, enum 
     vp->dr[7] &= ~UINT64_C(0x155); /* local breakpoints */
     vp->step = false;
     soft_mode_changed(vp);
+    run_committed(vp);
 }
 
-void task_switch(struct soft_vp *vp, uint16_t sel, struct desc *d, enum task_by by, uint64_t resume)
+void task_switch(struct soft_vp *vp, uint16_t sel, struct desc *d, enum task_by by,
+                 uint64_t resume)
 {
     bool wide = is_tss32(d->attr);
     struct tss t;

@@ -242,7 +242,8 @@ void soft_notify(struct soft_vp *vp, enum attention what)
 {
     struct thread_state *t = vp->thread;
 
-    __atomic_fetch_or(&vp->attention, what, __ATOMIC_SEQ_CST); /* N1 */
+    if ((__atomic_fetch_or(&vp->attention, what, __ATOMIC_SEQ_CST) & what) & ATT_NMI) /* N1 */
+        __atomic_fetch_or(&vp->attention, ATT_NMI2, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST) &&     /* N2 */
         __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))
         futex_wake(&vp->attention);
@@ -345,7 +346,7 @@ static uint32_t wakers(struct soft_vp *vp)
     if (vp->mp_state == MP_WAIT_INIT)
         return mask;
     if (!vp->nmi_masked)
-        mask |= ATT_NMI;
+        mask |= ATT_NMI | ATT_NMI2;
     if (vp->rflags & F_IF)
         mask |= ATT_IRQ;
     return mask;

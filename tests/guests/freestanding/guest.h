@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* guest.h - what the freestanding test guests share: they check the CPU from inside.
  *
- * A guest is one C file with guest_main(), linked with start32.S or start64.S and lib.c.  It boots by
- * multiboot, owns the whole machine, prints TAP to COM1 and ends by the exit port 0xf4 (0: all passed).
- * All memory below 1 GiB is identity-mapped for user and supervisor in the 64-bit guests; the 32-bit
- * guests start without paging. */
+ * A guest is one C file with guest_main(), linked with start32.S or start64.S and lib.c.  It boots
+ * by multiboot, owns the whole machine, prints TAP to COM1 and ends by the exit port 0xf4 (0: all
+ * passed). All memory below 1 GiB is identity-mapped for user and supervisor in the 64-bit guests;
+ * the 32-bit guests start without paging. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 
 typedef unsigned long word;
 
-/* ---- selectors (start*.S: gdt) ------------------------------------------------------------------ */
+/* ---- selectors (start*.S: gdt) --------------------------------------------------------------- */
 enum {
     KCODE = 0x08, KDATA = 0x10, KCODE32 = 0x18, UCODE32 = 0x23, UDATA = 0x2b, UCODE64 = 0x33,
     CODE16 = 0x38, DATA16 = 0x40, TSS_SEL = 0x48, FREE_SEL = 0x58, /* .. 0xf8 */
@@ -23,7 +23,7 @@ extern uint8_t tss[0x2080];
 extern uint64_t idt[512];
 extern uint8_t stack_top[], user_stack_top[], df_stack_top[];
 
-/* ---- output --------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 void print(const char *text);
 void print_hex(uint64_t v);
 void check_at(const char *file, int line, const char *what, bool ok);
@@ -37,7 +37,7 @@ void run_test(const char *name, void (*fn)(void));
 _Noreturn void guest_exit(unsigned code);
 void guest_main(void);
 
-/* ---- faults --------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 enum { NONE = 0x100 };
 
 /* The last exception that fault_of() caught. */
@@ -62,7 +62,7 @@ extern void (*interrupts)(struct frame *f);
 void set_gate(unsigned vector, unsigned sel, word to, unsigned type_attr, unsigned ist);
 extern uint8_t stub_table[]; /* 16 bytes a vector */
 
-/* ---- instructions ----------------------------------------------------------------------------------- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 static inline void outb(uint16_t port, uint8_t v)
 {
     __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* levels.c - long mode: privilege changes, compatibility mode, SYSCALL, IST, call gates, leaving long
- * mode and coming back. */
+/* levels.c - long mode: privilege changes, compatibility mode, SYSCALL, IST, call gates, leaving
+ * long mode and coming back. */
 #include "guest.h"
 
 enum { STAR = 0xc0000081, LSTAR = 0xc0000082, SFMASK = 0xc0000084, FS_BASE = 0xc0000100,
@@ -31,7 +31,7 @@ TEST(msr_checks)
     CHECK_EQ(user_fault_of(wrmsr_0, FS_BASE), 13);
 }
 
-/* ---- SYSCALL --------------------------------------------------------------------------------------- */
+/* ---- SYSCALL --------------------------------------------------------------------------------- */
 
 extern char syscall_entry[], syscall_back[];
 word seen_rcx, seen_r11, seen_flags, seen_cs, seen_ss;
@@ -66,7 +66,7 @@ TEST(syscall_sysret)
     wrmsr(EFER, rdmsr(EFER) | 1);
 }
 
-/* ---- compatibility mode ---------------------------------------------------------------------------- */
+/* ---- compatibility mode ---------------------------------------------------------------------- */
 
 /* In 32-bit code: PUSH, MOV, a REX byte is INC, and back by a far return. */
 uint32_t compat_esp, compat_eax, compat_cs;
@@ -107,7 +107,7 @@ TEST(iret_to_32_bit_user_code)
     CHECK_EQ(fault.ss, UDATA);
 }
 
-/* ---- IRET faults ----------------------------------------------------------------------------------- */
+/* ---- IRET faults ----------------------------------------------------------------------------- */
 
 static word iret_cs, iret_ss, iret_ip;
 
@@ -142,7 +142,7 @@ TEST(iret_faults)
     CHECK_EQ(fault.error, 0x100);
 }
 
-/* ---- gates ----------------------------------------------------------------------------------------- */
+/* ---- gates ----------------------------------------------------------------------------------- */
 
 static void int_90(word unused)
 {
@@ -224,7 +224,7 @@ TEST(call_gates)
     CHECK_EQ(fault.error, FREE_SEL);
 }
 
-/* ---- out of long mode and in again ----------------------------------------------------------------- */
+/* ---- out of long mode and in again ----------------------------------------------------------- */
 
 uint32_t legacy_efer;
 void leave_long_mode(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* paging.c - page faults and their codes, A and D bits, global pages, SMEP, SMAP, NX, page crossing. */
+/* paging.c - page faults and their codes, A and D bits, global pages, SMEP, SMAP, NX, page
+ * crossing. */
 #include "guest.h"
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100 };

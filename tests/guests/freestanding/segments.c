@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* segments.c - 32-bit protection: limits, types, levels, call gates, tasks, VM86, real mode and back. */
+/* segments.c - 32-bit protection: limits, types, levels, call gates, tasks, VM86, real mode and
+ * back. */
 #include "guest.h"
 
 enum { F1 = FREE_SEL, F2 = FREE_SEL + 8, F3 = FREE_SEL + 16, F4 = FREE_SEL + 24 };
@@ -92,7 +93,7 @@ TEST(limits_and_types)
     CHECK_EQ(fault_of(es_read4, 0), 13);
 }
 
-/* ---- call gates ------------------------------------------------------------------------------------ */
+/* ---- call gates ------------------------------------------------------------------------------ */
 
 extern char gate_target[], gate_target_inner[];
 __asm__("gate_target: mov %cs, %ax; mov 8(%esp), %ecx; lret $8\n"
@@ -135,7 +136,7 @@ TEST(call_gates)
     CHECK_EQ(fault.error, KDATA);
 }
 
-/* ---- ports ----------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static void in_80(word unused)
 {
@@ -173,7 +174,7 @@ TEST(ports_and_iopl)
     interrupts = NULL;
 }
 
-/* ---- tasks ----------------------------------------------------------------------------------------- */
+/* ---- tasks ----------------------------------------------------------------------------------- */
 
 static uint8_t tss2[104] __attribute__((aligned(128)));
 static uint32_t task_stack[256];
@@ -256,7 +257,43 @@ TEST(task_switches)
     __asm__ volatile("clts");
 }
 
-/* ---- LAR, LSL, VERR, ARPL -------------------------------------------------------------------------- */
+static unsigned task_vector, task_error;
+static word task_ip, task_flags, task_sel;
+
+static void task_fault(struct frame *f)
+{
+    uint16_t tr;
+
+    __asm__ volatile("str %0" : "=r"(tr));
+    task_sel = tr;
+    task_vector = (unsigned)f->vector;
+    task_error = (unsigned)f->error;
+    task_ip = f->ip;
+    task_flags = f->flags;
+    f->ip = (word)task_body; /* its IRET goes back to the caller */
+    f->flags |= 0x4000;
+}
+
+TEST(faults_of_a_new_task)
+{
+    make_task();
+    put32(tss2, 84, UCODE32); /* DS: readable, but for SS below */
+    put32(tss2, 88, 0xfc);    /* FS: behind the GDT */
+    put32(tss2, 36, 0x80 | 2); /* SF */
+    on_exception = task_fault;
+    task_runs = 0;
+    __asm__ volatile("xor %%eax, %%eax; int $0x90" ::: "eax", "cc", "memory");
+    on_exception = NULL;
+    CHECK_EQ(task_vector, 10);
+    CHECK_EQ(task_error, 0xfc);
+    CHECK_EQ(task_ip, (word)task_body);
+    CHECK_EQ(task_flags & 0x8d5, 0x80); /* the new task's, not the old one's */
+    CHECK_EQ(task_sel, F2);
+    CHECK_EQ(task_runs, 1);
+    __asm__ volatile("clts");
+}
+
+/* ---- LAR, LSL, VERR, ARPL -------------------------------------------------------------------- */
 
 TEST(asking)
 {
@@ -281,7 +318,7 @@ TEST(asking)
     CHECK_EQ(v, 0x13);
 }
 
-/* ---- VM86 ------------------------------------------------------------------------------------------ */
+/* ---- VM86 ------------------------------------------------------------------------------------ */
 
 static unsigned vm_vector, vm_ip, vm_cs, vm_ax, vm_flags;
 
@@ -343,7 +380,7 @@ TEST(vm86_mode)
     CHECK_EQ(vm_vector, 13);
 }
 
-/* ---- real mode and back ---------------------------------------------------------------------------- */
+/* ---- real mode and back ---------------------------------------------------------------------- */
 
 extern char rm_start[], rm_end[];
 __asm__(".pushsection .text; .code16\n"
@@ -394,6 +431,7 @@ void guest_main(void)
     RUN(ports_and_iopl);
     RUN(asking);
     RUN(task_switches);
+    RUN(faults_of_a_new_task);
     RUN(vm86_mode);
     RUN(real_mode_and_back);
 }
