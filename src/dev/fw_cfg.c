@@ -5,9 +5,11 @@
 #include <errno.h>
 
 #include "base/bytes.h"
+#include "base/trace.h"
 
 enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16 };
-#define DMA_SIGNATURE "QEMU CFG"
+#define DMA_SIGNATURE        "QEMU CFG"
+#define FW_CFG_WRITE_CHANNEL 0x4000u
 
 /* ---- items ------------------------------------------------------------------------------------------- */
 
@@ -70,7 +72,7 @@ int fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *data, uint32
 static const struct fw_cfg_item *selected(const struct fw_cfg *f)
 {
     static const struct fw_cfg_item none;
-    unsigned key = f->key & 0x3fff;
+    unsigned key = f->key & ~FW_CFG_WRITE_CHANNEL; /* 0x8000 and up: per architecture, we have none */
 
     if (key < FW_CFG_ITEMS)
         return &f->item[key];
@@ -108,6 +110,7 @@ static void dma(struct fw_cfg *f, gpa_t at)
     if (gmem_read(f->gmem, at, raw, sizeof raw) < 0)
         return;
     uint32_t control = get_be32(raw), n = get_be32(raw + 4);
+    TRACE("fw_cfg", "dma", "control %#x n %u key %#x at %u", control, n, f->key, f->at);
     gpa_t buffer = GPA(get_be64(raw + 8));
     if (control & DMA_SELECT) {
         f->key = (uint16_t)(control >> 16);

@@ -50,6 +50,8 @@ TEST(items_by_port)
     EXPECT_STR((char *)dir + 4 + 64 + 8, "etc/two");
     select_key(&b, get_be16(dir + 4 + 64 + 4));
     EXPECT_EQ(in8(&b.t, FW_CFG_PORT + 1), '2');
+    select_key(&b, 0x8000); /* another table, not item 0 */
+    EXPECT_EQ(in8(&b.t, FW_CFG_PORT + 1), 0);
     select_key(&b, 0x3fff);
     EXPECT_EQ(in8(&b.t, FW_CFG_PORT + 1), 0);
     teardown(&b);

@@ -298,8 +298,17 @@ static int make_hypervisor(struct machine *m, struct err *err)
     return r < 0 ? r : compose_cpuid(m, err);
 }
 
-/* What SeaBIOS finds: its ROM, fw_cfg, and a host bridge that says "QEMU", for without that it asks
- * nobody anything. */
+/* A register that the board presets before firmware runs: there now and after every reset. */
+static void preset(struct pci_dev *d, unsigned off, uint8_t value)
+{
+    d->config[off] = d->at_reset[off] = value;
+}
+
+#define PIIX4_DEVACTB_3       0x5b
+#define PIIX4_DEVACTB_3_APMC  0x02
+
+/* What SeaBIOS finds: its ROM, fw_cfg, a host bridge that says "QEMU", for without that it asks nobody
+ * anything, and system management interrupts "enabled already", for we have no SMM to set up. */
 static int make_bios(struct machine *m, struct err *err)
 {
     static const uint8_t qemu_subsystem[] = { 0xf4, 0x1a, 0x00, 0x11 };
@@ -308,10 +317,9 @@ static int make_bios(struct machine *m, struct err *err)
     fw_cfg_init(&m->fw_cfg, &m->board.bus, m->gmem);
     m->has_fw_cfg = true;
     mainboard_add(&m->board, "fw_cfg", &fw_cfg_device, &m->fw_cfg);
-    memcpy(m->board.host_bridge.pci.config + PCI_SUBSYSTEM_VENDOR, qemu_subsystem,
-           sizeof qemu_subsystem);
-    memcpy(m->board.host_bridge.pci.at_reset + PCI_SUBSYSTEM_VENDOR, qemu_subsystem,
-           sizeof qemu_subsystem);
+    for (unsigned i = 0; i < sizeof qemu_subsystem; i++)
+        preset(&m->board.host_bridge.pci, PCI_SUBSYSTEM_VENDOR + i, qemu_subsystem[i]);
+    preset(&m->board.south_bridge.pm, PIIX4_DEVACTB_3, PIIX4_DEVACTB_3_APMC);
     return bios_describe(&m->fw_cfg, &fw, PORT_COM1, err);
 }
 
