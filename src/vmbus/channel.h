@@ -38,7 +38,7 @@ struct channel_ops {
     const char *name;
 
     /* The guest opens; 0, or -errno: the guest is refused.  channel_user_data() is there.  Nothing
-     * can be sent yet. */
+     * can be sent yet, nor the channel rescinded. */
     int (*open)(struct channel *ch);
 
     /* The guest has been told: packets may go out.  May be NULL. */

@@ -51,7 +51,8 @@ void vmbus_free(struct vmbus *v);
 bool vmbus_reset(struct vmbus *v);
 
 /* While no VP runs.  Providers have offered the same channels (type and instance) before the load;
- * the hv was loaded before.  -EBUSY: a channel is being closed; try again later. */
+ * the hv was loaded before.  -EBUSY: a channel is being closed; try again later.  After a failed load
+ * the bus can only be freed. */
 int vmbus_save(struct vmbus *v, struct buf *to, struct err *err);
 int vmbus_load(struct vmbus *v, struct bytes *from, struct err *err);
 
