@@ -72,6 +72,10 @@ static void scan_notes(struct boot_blob b, const struct phdr *ph, struct elf_ima
 static int take_segment(struct boot_blob b, const struct phdr *ph, unsigned index,
                         struct elf_image *e, struct err *err)
 {
+    /* Real-mode guests: where 64-bit entries have their page tables, and these have none. */
+    bool low = ph->paddr >= LAYOUT_PAGES &&
+               range_ok(ph->paddr, ph->mem_size, LAYOUT_CMDLINE);
+
     if (ph->mem_size == 0)
         return 0;
     if (e->n_segments == ELF_SEGMENTS_MAX)
@@ -79,8 +83,9 @@ static int take_segment(struct boot_blob b, const struct phdr *ph, unsigned inde
     if (ph->file_size > ph->mem_size)
         return err_set(err, ENOEXEC, "ELF segment %u: %#llx bytes in the file, %#llx in memory",
                        index, (unsigned long long)ph->file_size, (unsigned long long)ph->mem_size);
-    if (ph->paddr < LAYOUT_HIGH || !range_ok(ph->paddr, ph->mem_size, GMEM_HOLE_START))
-        return err_set(err, ENOEXEC, "ELF segment %u at %#llx, %#llx bytes: 1 MiB to 3 GiB can be loaded",
+    if (!low && (ph->paddr < LAYOUT_HIGH || !range_ok(ph->paddr, ph->mem_size, GMEM_HOLE_START)))
+        return err_set(err, ENOEXEC,
+                       "ELF segment %u at %#llx, %#llx bytes: 1 MiB to 3 GiB can be loaded",
                        index, (unsigned long long)ph->paddr, (unsigned long long)ph->mem_size);
     e->segment[e->n_segments++] =
         (struct elf_segment){ ph->off, ph->file_size, ph->paddr, ph->mem_size };
@@ -213,7 +218,7 @@ int elf_place(struct gmem *m, struct boot_blob b, const struct boot_blob *initrd
     if (r == 0)
         r = boot_put_cmdline(m, append, PVH_CMDLINE_MAX, err);
     if (r == 0 && initrd)
-        r = boot_place_initrd(e.end, boot_low_end(m), initrd->n, &at, err);
+        r = boot_place_initrd(MAX(e.end, LAYOUT_HIGH), boot_low_end(m), initrd->n, &at, err);
     if (r == 0 && initrd)
         r = boot_put(m, at, initrd->p, initrd->n, "initrd", err);
     if (r == 0)

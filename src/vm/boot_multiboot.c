@@ -137,7 +137,7 @@ int multiboot_place(struct gmem *m, struct boot_blob b, const struct multiboot_h
     if (r == 0)
         r = boot_put_cmdline(m, append, LAYOUT_CMDLINE_SIZE - 1, err);
     if (r == 0 && initrd)
-        r = boot_place_initrd(e.end, boot_low_end(m), initrd->n, &at, err);
+        r = boot_place_initrd(MAX(e.end, LAYOUT_HIGH), boot_low_end(m), initrd->n, &at, err);
     if (r == 0 && initrd)
         r = boot_put(m, at, initrd->p, initrd->n, "module", err);
     if (r == 0)

@@ -4,9 +4,9 @@
  *     tiny [-e soft|kvm] [-n VPS] [-m MiB] [-t SECONDS] [-a ARGUMENTS] KERNEL [INITRD]
  *
  * RAM, VPs, COM1 to standard output, the exit port 0xf4, what kvm-unit-tests wants of QEMU (fw_cfg
- * by ports, its test device's registers).  No other chip: interrupts come from local APICs only.
- * Exit status: what the guest wrote to 0xf4; 124 after the time-out; 125 when the engine gave
-  * up. */
+ * by ports, its test device's registers and lines).  Of the PICs there is only what a BIOS leaves
+ * behind: vectors 8 and 0x70, all lines open, LINT0 of VP 0 in ExtINT mode.
+ * Exit status: what the guest wrote to 0xf4; 124 after the time-out; 125: the engine gave up. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ struct tiny {
     unsigned n_vps;
     uint16_t fw_key;
     unsigned fw_at;
-    uint32_t scratch;
+    uint32_t scratch, irq; /* irq: lines that rose and were not acknowledged */
     uint8_t io_memory[IO_MEMORY_SIZE];
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t ended;
@@ -73,6 +73,12 @@ static uint32_t pio_read(void *owner, struct vp *vp, uint16_t port, unsigned siz
     }
 }
 
+static void raise_irq(struct tiny *t, unsigned n)
+{
+    __atomic_or_fetch(&t->irq, 1u << n, __ATOMIC_SEQ_CST);
+    partition_extint(t->part, true);
+}
+
 static void pio_write(void *owner, struct vp *vp, uint16_t port, unsigned size, uint32_t value)
 {
     struct tiny *t = owner;
@@ -92,6 +98,10 @@ static void pio_write(void *owner, struct vp *vp, uint16_t port, unsigned size, 
         t->fw_at = 0;
         break;
     case 0xe0: t->scratch = value; break;
+    default:
+        if (port >= 0x2000 && port < 0x2010 && value)
+            raise_irq(t, port & 15);
+        break;
     }
 }
 
@@ -134,7 +144,20 @@ static void eoi(void *owner, struct vp *vp, uint8_t vector)
 
 static int pic_ack(void *owner)
 {
-    return -1;
+    struct tiny *t = owner;
+    uint32_t irq = __atomic_exchange_n(&t->irq, 0, __ATOMIC_SEQ_CST);
+    unsigned n;
+
+    partition_extint(t->part, false);
+    if (!irq)
+        return -1;
+    n = (unsigned)__builtin_ctz(irq);
+    irq &= irq - 1;
+    if (irq) {
+        __atomic_or_fetch(&t->irq, irq, __ATOMIC_SEQ_CST);
+        partition_extint(t->part, true);
+    }
+    return (int)(n < 8 ? 8 + n : 0x70 + n - 8);
 }
 
 static void deadline(void *owner, struct vp *vp)
@@ -219,6 +242,21 @@ static int fail(const struct err *err)
     return 125;
 }
 
+static int wire_lint0(struct vp *vp, struct err *err)
+{
+    struct vp_state *s = malloc(sizeof(*s));
+    int r = -ENOMEM;
+
+    if (s) {
+        vp_get_state(vp, s);
+        put_le32(s->lapic + 0xf0, 0x1ff);  /* software-enabled */
+        put_le32(s->lapic + 0x350, 0x700); /* LINT0: ExtINT */
+        r = vp_set_state(vp, s, err);
+    }
+    free(s);
+    return r;
+}
+
 static int start(struct tiny *t, enum engine_kind engine, const struct boot_config *boot)
 {
     struct partition_config cfg = { .engine = engine, .gmem = t->gmem, .clock = &t->clock,
@@ -233,6 +271,8 @@ static int start(struct tiny *t, enum engine_kind engine, const struct boot_conf
     n = partition_cpuid(t->part, cpuid);
     for (unsigned i = 0; i < t->n_vps; i++)
         vp_set_cpuid(partition_vp(t->part, i), cpuid, n);
+    if (wire_lint0(partition_vp(t->part, 0), &err) < 0)
+        return fail(&err);
     vp_set_regs(partition_vp(t->part, 0), &entry.regs);
     return 0;
 }
