@@ -314,7 +314,7 @@ static void soft_set_regs(struct vp *v, const struct vp_regs *r)
 static void soft_get_state(struct vp *v, struct vp_state *ret)
 {
     struct soft_vp *vp = soft_vp_of(v);
-    uint32_t mp;
+    uint32_t mp, att;
 
     threads_start_up(vp);
     memset(ret, 0, sizeof *ret);
@@ -334,7 +334,8 @@ static void soft_get_state(struct vp *v, struct vp_state *ret)
         ret->pending_has_error = vp->event.has_error;
         ret->pending_error = vp->event.error;
     }
-    ret->nmi_pending = __atomic_load_n(&vp->attention, __ATOMIC_SEQ_CST) & (ATT_NMI | ATT_NMI2);
+    att = __atomic_load_n(&vp->attention, __ATOMIC_SEQ_CST);
+    ret->nmi_pending = (att & ATT_NMI ? 1 : 0) + (att & ATT_NMI2 ? 1 : 0); /* at most two wait */
     ret->nmi_masked = vp->nmi_masked;
     ret->sti_shadow = vp->shadow;
 }
@@ -397,7 +398,9 @@ static int soft_set_state(struct vp *v, const struct vp_state *s, struct err *er
     vp->nmi_masked = s->nmi_masked;
     vp->shadow = s->sti_shadow;
     __atomic_fetch_and(&vp->attention, ATT_KICK, __ATOMIC_SEQ_CST);
-    soft_notify(vp, ATT_IRQ | (s->nmi_pending ? ATT_NMI : 0));
+    for (unsigned i = 0; i < MIN(s->nmi_pending, 2); i++)
+        soft_notify(vp, ATT_NMI);
+    soft_notify(vp, ATT_IRQ);
     soft_timers_changed(vp);
     return 0;
 }
