@@ -26,7 +26,7 @@ asm(".pushsection .rodata\n"
     ".globl guest_idle, guest_idle_end\n"
     /* Every 200 us a TSC-deadline interrupt while the main loop computes; the handler notes how late
      * it is.  [rbx]: count, +8: sum of lateness, +16: the worst, +24: TSC ticks of 200 us, +32: deadline,
-     * +40: how many. */
+     * +40: how many, +48: those less than +56 late. */
     "guest_timer:\n"
     "  mov $0xfee000f0, %edi\n"
     "  movl $0x1ff, (%rdi)\n" /* SVR */
@@ -64,7 +64,9 @@ asm(".pushsection .rodata\n"
     "  cmp 16(%rbx), %rax\n"
     "  jb 2f\n"
     "  mov %rax, 16(%rbx)\n"
-    "2: incq (%rbx)\n"
+    "2: cmp 56(%rbx), %rax\n"
+    "  adcq $0, 48(%rbx)\n"
+    "  incq (%rbx)\n"
     "  call arm\n"
     "  mov $0xfee000b0, %ecx\n"
     "  movl $0, (%rcx)\n" /* EOI */
@@ -293,14 +295,17 @@ TEST(timers_of_a_busy_vp_are_in_time)
     prepare(m, guest_timer, guest_timer_end, CODE_AT + (uint64_t)(guest_timer_irq - guest_timer));
     put64(m, DATA_AT + 24, hz / 5000);
     put64(m, DATA_AT + 40, n);
+    put64(m, DATA_AT + 56, hz / 1000);
     start_vp(m, 0, 0, 0);
     go(m, 1);
     join(m, 1);
     EXPECT_EQ(m->done, 1);
     uint64_t mean = get64(m, DATA_AT + 8) / n * 1000000 / (hz / 1000);
-    printf("# late: mean %llu ns, worst %llu ns\n", (unsigned long long)mean,
-           (unsigned long long)(get64(m, DATA_AT + 16) * 1000000 / (hz / 1000)));
-    EXPECT(mean < 200 * NS_PER_MS);
+    printf("# late: mean %llu ns, worst %llu ns, %llu of %llu less than 1 ms\n",
+           (unsigned long long)mean,
+           (unsigned long long)(get64(m, DATA_AT + 16) * 1000000 / (hz / 1000)),
+           (unsigned long long)get64(m, DATA_AT + 48), (unsigned long long)n);
+    EXPECT(get64(m, DATA_AT + 48) > n / 2); /* the host may be busy with others */
     machine_free(m);
 }
 
