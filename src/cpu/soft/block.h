@@ -106,14 +106,16 @@ struct run_state {
     int64_t budget;     /* what vp->lazy[LAZY_LEFT] was filled with */
     bool running;       /* in blocks: flags are in LAZY_FLAGS */
     struct insn insn;   /* of the helper in execution, when its block may go away meanwhile */
-    struct {            /* one instruction that is not to be cached */
-        struct block block;
-        struct op ops[8];
-        struct call call[2];
-    } tmp;
+    /* A block of one instruction that is not to be cached. */
+    _Alignas(64) char tmp[sizeof(struct block) + 8 * sizeof(struct op) + 2 * sizeof(struct call)];
     struct jump_entry jump[JUMP_ENTRIES];
     struct fetch_slot fetch[FETCH_ENTRIES_RUN];
 };
+
+static inline struct block *tmp_block(struct run_state *run)
+{
+    return (struct block *)(void *)run->tmp;
+}
 
 /* vp->lazy */
 enum {

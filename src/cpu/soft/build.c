@@ -192,6 +192,8 @@ static void drop_dead_flags(struct build *b)
 
         if (n->quiet && !live)
             b->block->ops[i].run = n->quiet;
+        else if (n->reads_if_loud)
+            live = true;
         if (n->kills)
             live = false;
         if (n->faults || n->reads)

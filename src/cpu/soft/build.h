@@ -9,6 +9,7 @@ struct note {
     op_fn *quiet; /* the same without keeping flags, or NULL */
     bool kills;   /* writes all arithmetic flags */
     bool reads, faults, call;
+    bool reads_if_loud; /* the handler that keeps flags starts from the old ones */
 };
 
 struct build {

@@ -293,7 +293,7 @@ static bool in_execution(const struct soft_vp *vp, gpa_t at, uint64_t len)
     if (!vp->op)
         return false;
     b = block_of(vp->op);
-    if (b == &vp->run->tmp.block)
+    if (b == tmp_block(vp->run))
         return false;
     /* Dropped meanwhile: its bytes may have been anywhere. */
     key = __atomic_load_n(&b->key, __ATOMIC_ACQUIRE);
@@ -641,7 +641,7 @@ static void fetch_bytes(struct soft_vp *vp, uint64_t pc, uint8_t *to, size_t n)
 
 struct block *code_single(struct soft_vp *vp)
 {
-    struct block *b = &vp->run->tmp.block;
+    struct block *b = tmp_block(vp->run);
     struct code_bytes from = { .crosses = true };
     uint64_t pc = linear_pc(vp, vp->rip), first = MIN(PAGE_SIZE - pc % PAGE_SIZE, INSN_MAX);
     uint32_t mode = vp->mode | MODE_STEP;

@@ -27,7 +27,13 @@
 #else
 #define GOTO(where) return (where)
 #endif
-#define NEXT       GOTO(o + 1)
+/* The asm keeps gcc from computing the address twice. */
+#define NEXT                \
+    do {                    \
+        o++;                \
+        asm("" : "+r"(o)); \
+        GOTO(o);            \
+    } while (0)
 
 #define HANDLER(name) const struct op *name(struct soft_vp *vp, const struct op *o)
 #define COLD          __attribute__((cold, noinline))

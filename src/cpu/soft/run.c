@@ -13,10 +13,11 @@
 
 int run_init(struct soft_vp *vp)
 {
-    struct run_state *run = calloc(1, sizeof *run);
+    struct run_state *run = aligned_alloc(64, ALIGN_UP(sizeof *run, 64));
 
     if (!run)
         return -ENOMEM;
+    memset(run, 0, sizeof *run);
     run->arena = vp->soft->code->arena;
     vp->run = run;
     vp->lazy[LAZY_ZERO] = 0;
@@ -152,7 +153,7 @@ COLD HANDLER(op_unlinked)
 
     vp->rip = vp->block_rip;
     b = code_lookup(vp, vp->mode);
-    if (b != &vp->run->tmp.block)
+    if (b != tmp_block(vp->run))
         code_link(vp, &from, b);
     o = b->ops;
     GOTO(o);
@@ -170,7 +171,7 @@ COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
     if (!(vp->mode & MODE_FLAT) && vp->rip > vp->seg[SEG_CS].limit)
         soft_raise_error(vp, EXC_GP, 0);
     b = code_lookup(vp, vp->mode);
-    if (b != &run->tmp.block) {
+    if (b != tmp_block(run)) {
         j = &run->jump[jump_slot(pc)];
         j->pc = pc;
         j->gen = run->gen;
@@ -189,7 +190,7 @@ COLD const struct op *run_cross_slow(struct soft_vp *vp, const struct op *o)
 
     vp->rip = vp->block_rip;
     b = code_lookup(vp, vp->mode);
-    if (b != &vp->run->tmp.block)
+    if (b != tmp_block(vp->run))
         code_link(vp, &from, b);
     o = b->ops;
     GOTO(o);
