@@ -101,7 +101,7 @@ static int take_options(const struct disk_verb *v, struct disk_cmd *c, int argc,
 
     optind = 0; /* others may have used getopt before us */
     opterr = 0;
-    while ((opt = getopt_long(argc, argv, ":", options, &at)) != -1) {
+    while ((opt = getopt_long(argc, argv, ":hqj", options, &at)) != -1) {
         if (opt == 'h') {
             printf("usage: verdin disk %s\n", v->usage);
             return 1;

@@ -150,7 +150,7 @@ static void begin_step(struct disk_rq *rq, int err)
             return;
         }
         v->c.step++;
-        /* fall through */
+        __attribute__((fallthrough));
     case 1:
         if (v->front_bad) {
             v->front_bad = false;
@@ -158,7 +158,7 @@ static void begin_step(struct disk_rq *rq, int err)
             return;
         }
         v->c.step++;
-        /* fall through */
+        __attribute__((fallthrough));
     case 2:
         v->c.step = 3;
         step_io(v, DISK_TRUNCATE, v->end, NULL, 0, begin_step);
@@ -344,7 +344,7 @@ static void commit_run(struct vhd *v)
             return;
         }
         c->step++;
-        /* fall through */
+        __attribute__((fallthrough));
     case STEP_SNAPSHOT:
         c->step = STEP_APPLY;
         bool flush_first = v->need_order || v->end > v->durable_size;
@@ -354,7 +354,7 @@ static void commit_run(struct vhd *v)
             return;
         }
         c->step++;
-        /* fall through */
+        __attribute__((fallthrough));
     case STEP_APPLY:
         c->step = STEP_FLUSH;
         apply(v);

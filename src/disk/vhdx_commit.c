@@ -150,7 +150,7 @@ static void begin_run(struct vhdx *v)
             return;
         }
         c->step++;
-        /* fall through */
+        __attribute__((fallthrough));
     case 1:
         if (!v->params.fixed && c->next_hole < v->holes.n) {
             struct vhdx_extent *h = &v->holes.e[c->next_hole++];
@@ -448,7 +448,7 @@ static void commit_run(struct vhdx *v)
             return;
         }
         c->step++;
-        /* fall through */
+        __attribute__((fallthrough));
     case STEP_FIRST_FLUSH:
         n = (uint32_t)MIN(c->room, v->n_bat_dirty + v->bits.n_dirty);
         bool flush_first = v->need_order || !log_fits(v, vhdx_log_entry_size(n));
@@ -457,7 +457,7 @@ static void commit_run(struct vhdx *v)
             flush_file(v);
             return;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     case STEP_ENTRY:
         c->step = STEP_ENTRY_DONE;
         write_entry(v);
