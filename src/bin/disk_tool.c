@@ -2,7 +2,7 @@
 /* disk_tool.c - 'verdin disk' as a program of its own, for tests, with one verb more:
  *
  *     poke FILE     takes (offset, length: 64 bits little-endian; bytes) again and again from
- *                   standard input and writes them to the disk */
+ *                   standard input and writes them to the disk; length 0 flushes */
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -27,10 +27,10 @@ static int poke(const char *path)
     r = disk_open(io, path, &(struct disk_open){ .writable = true }, &d, &err);
     while (r == 0 && read_all(head, sizeof head)) {
         uint64_t len = get_le64(head + 8);
-        AUTO(free_p) uint8_t *buf = malloc(len);
+        AUTO(free_p) uint8_t *buf = malloc(len + 1);
         if (!buf || !read_all(buf, len))
             return 1;
-        r = disk_write_sync(d, get_le64(head), buf, len);
+        r = len ? disk_write_sync(d, get_le64(head), buf, len) : disk_flush_sync(d);
     }
     if (r == 0)
         r = disk_close(d, &err);

@@ -177,7 +177,7 @@ static int make_dynamic(struct disk *file, const struct disk_create *c,
     if ((r = vhd_header_encode(&h, name, header, err)) < 0)
         return r;
     vhd_footer_encode(f, footer);
-    end = vhd_next_place(ALIGN_UP(end, UINT64_C(4096)), vhd_bitmap_bytes(h.block_size));
+    end = ALIGN_UP(end, (uint64_t)VHD_SECTOR); /* see vhd_end_footer() */
     if ((r = disk_write_sync(file, 0, footer, sizeof footer)) < 0 ||
         (r = disk_write_sync(file, VHD_FOOTER_SIZE, header, sizeof header)) < 0 ||
         (r = disk_write_sync(file, h.bat_off, bat, bat_len)) < 0 ||

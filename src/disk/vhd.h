@@ -96,5 +96,5 @@ void vhd_commit_if_many(struct vhd *v);
 bool vhd_is_dirty(const struct vhd *v);
 int vhd_shut(struct vhd *v, struct err *err);
 int vhd_begin_sync(struct vhd *v, struct err *err);
-/* Put the end footer where the next block would stand and cut the file behind it (blocks). */
+/* Put the end footer behind the last block and cut the file behind it (blocks). */
 int vhd_end_footer(struct vhd *v, struct err *err);

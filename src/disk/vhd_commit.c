@@ -414,7 +414,9 @@ void vhd_commit_if_many(struct vhd *v)
 
 int vhd_end_footer(struct vhd *v, struct err *err)
 {
-    uint64_t at = vhd_next_place(v->end, v->bitmap_bytes);
+    /* Right behind the last block: qemu puts its next bitmap there.  Where Windows leaves it (at
+     * our next place) qemu's block would have the old footer in its data. */
+    uint64_t at = ALIGN_UP(v->end, (uint64_t)VHD_SECTOR);
     int r = disk_write_sync(v->file, at, v->footer_sector, VHD_FOOTER_SIZE);
 
     if (r == 0)
