@@ -17,11 +17,12 @@ enum need {
     OURS,   /* done here, whatever the host */
     HOST,   /* executed by the host's units: only where the host has it */
     INTEL,  /* ours, for guests that see an Intel CPU */
+    V3,     /* x86-64-v3, all of it or nothing: what VEX encodes runs on the host's units */
     AMD,    /* ours, for guests that see an AMD CPU */
 };
 
-/* One row for each feature that is implemented.  Not offered: VMX, SVM, MONITOR, TSX, MPX, PKU,
- * CET, performance counters, AVX. */
+/* One row for each feature that is implemented.  Not offered: VMX, SVM, MONITOR, TSX, MPX, PKU, CET,
+ * performance counters, AVX-512. */
 static const struct feature {
     uint32_t leaf;
     enum reg reg;
@@ -45,6 +46,8 @@ static const struct feature {
     { LEAF1, ECX, 17, OURS, "pcid" },     { LEAF1, ECX, 19, HOST, "sse4.1" },
     { LEAF1, ECX, 20, HOST, "sse4.2" },   { LEAF1, ECX, 21, OURS, "x2apic" },
     { LEAF1, ECX, 22, OURS, "movbe" },    { LEAF1, ECX, 23, OURS, "popcnt" },
+    { LEAF1, ECX, 12, V3, "fma" },        { LEAF1, ECX, 28, V3, "avx" },
+    { LEAF1, ECX, 29, V3, "f16c" },       { LEAF7, EBX, 5, V3, "avx2" },
     { LEAF1, ECX, 24, OURS, "tsc_deadline" },
     { LEAF1, ECX, 25, HOST, "aes" },      { LEAF1, ECX, 26, OURS, "xsave" },
     { LEAF1, ECX, 30, HOST, "rdrand" },   { LEAF1, ECX, 31, OURS, "hypervisor" },
@@ -68,7 +71,12 @@ static const struct feature {
     { EXT21, ECX, 1, AMD, "tsa_sq_no" },  { EXT21, ECX, 2, AMD, "tsa_l1_no" },
 };
 
-#define XCR0_OFFERED 3 /* x87, SSE */
+/* Does the host execute all that AVX, AVX2, FMA and F16C encode? */
+static bool host_v3(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
 
 /* ---- offering -------------------------------------------------------------------------------- */
 
@@ -134,7 +142,8 @@ static void set_features(const struct offer *o, struct cpuid_entry *e)
 
         if (f->leaf != e->leaf)
             continue;
-        if ((f->need == HOST && !(host[f->reg] & bit)) || (f->need == INTEL && o->amd) ||
+        if (((f->need == HOST || f->need == V3) && !(host[f->reg] & bit)) ||
+            (f->need == V3 && !host_v3()) || (f->need == INTEL && o->amd) ||
             (f->need == AMD && !o->amd))
             continue;
         *reg[f->reg] |= bit;
@@ -161,8 +170,12 @@ static void add_caches(struct offer *o, uint32_t leaf)
 
 static void add_xsave(struct offer *o)
 {
-    add_values(o, 0xd, 0, XCR0_OFFERED, 576, 576, 0);
-    add_values(o, 0xd, 1, 1 << 0 | 1 << 1, 576, 0, 0); /* XSAVEOPT, XSAVEC */
+    bool avx = host_v3();
+
+    add_values(o, 0xd, 0, avx ? 7 : 3, 576, avx ? 832 : 576, 0); /* x87, SSE, AVX */
+    add_values(o, 0xd, 1, 1 << 0 | 1 << 1, 576, 0, 0);           /* XSAVEOPT, XSAVEC */
+    if (avx)
+        add_values(o, 0xd, 2, 256, 576, 0, 0);
 }
 
 static void offer_basic(struct offer *o)

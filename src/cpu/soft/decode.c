@@ -290,7 +290,7 @@ static enum decode_result take_vex(struct cursor *c, unsigned size, uint8_t b, s
         map = v1 & 31;
     }
     if (size != MODE_64)
-        in->rex = 0;
+        in->rex &= 8;
     in->prefixes |= PFX_VEX;
     in->vvvv = (~v2 >> 3) & (size == MODE_64 ? 15 : 7);
     in->vex_l = (v2 >> 2) & 1;

@@ -54,7 +54,7 @@ struct diff_result {
 enum diff_class {
     DIFF_INT = 1 << 0, DIFF_SSE = 1 << 1, DIFF_MMX = 1 << 2, DIFF_X87 = 1 << 3, DIFF_STR = 1 << 4,
     DIFF_AVX = 1 << 5, DIFF_UNMASKED = 1 << 6, /* exceptions of SSE and x87 too */
-    DIFF_ALL = DIFF_INT | DIFF_SSE | DIFF_MMX | DIFF_X87 | DIFF_STR | DIFF_UNMASKED,
+    DIFF_ALL = DIFF_INT | DIFF_SSE | DIFF_MMX | DIFF_X87 | DIFF_STR | DIFF_AVX | DIFF_UNMASKED,
 };
 void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_case *ret);
 void diff_fill(struct rng *r, uint8_t *data, size_t n); /* what data pages hold before each case */

@@ -496,10 +496,49 @@ static void gen_state(struct out *o, uint64_t rip)
     }
 }
 
+/* VEX: random, and what is no instruction is one more case.  The maps' other groups (BMI) are not. */
+static void gen_avx(struct out *o, uint64_t rip)
+{
+    struct rng *r = o->r;
+    struct form f = random_form(r);
+    unsigned map, op, pp, w = chance(r, 30), v = (unsigned)rng_below(r, 16), b1, imm;
+
+    for (;;) {
+        map = 1 + (unsigned)rng_below(r, 3);
+        op = (unsigned)rng_below(r, 256);
+        pp = map == 1 ? (unsigned)rng_below(r, 4) : chance(r, 95) ? 1 : (unsigned)rng_below(r, 4);
+        if (map == 2 && op >= 0xf0)
+            continue;
+        if (map == 3 && (op == 0xf0 || op == 0xcc || op == 0xce || op == 0xcf))
+            continue;
+        if ((map == 1 && (op == 0xae || (op >= 0x41 && op < 0x50) || (op >= 0x90 && op < 0xa0))) ||
+            (map == 2 && (op == 0xcf || (op >= 0xdc && op <= 0xdf) || (op >= 0x50 && op <= 0x53) ||
+                          op == 0xb4 || op == 0xb5 || op == 0xb0 || op == 0xb1 || op == 0x72)) ||
+            (map == 3 && (op == 0x44 || (op >= 0x30 && op <= 0x33) || (op < 2 && !w))))
+            continue; /* AVX-512's masks, AVX-VNNI, VAES and the like, which we do not offer */
+        break;
+    }
+    if (chance(r, 30))
+        v = 0;
+    f.rexed = false;
+    put_prefixes(o, &f);
+    put(o, 0xc4, 1);
+    b1 = (unsigned)rng_below(r, 8) << 5;
+    put(o, b1 | map, 1);
+    put(o, w << 7 | (~v & 15) << 3 | (unsigned)rng_below(r, 2) << 2 | pp, 1);
+    put(o, op, 1);
+    if (map == 1 && op == 0x77)
+        return;
+    imm = map == 3 || (map == 1 && ((op >= 0x70 && op <= 0x73) || op == 0xc2 || (op >= 0xc4 && op <= 0xc6)));
+    put_modrm(o, (unsigned)rng_below(r, 8), chance(r, 45), &f, rip, imm);
+    if (imm)
+        put(o, rng_u64(r), 1);
+}
+
 static void gen_insn(struct out *o, unsigned classes, uint64_t rip)
 {
     for (;;) {
-        switch (rng_below(o->r, 8)) {
+        switch (rng_below(o->r, 9)) {
         case 0: case 1: case 2:
             if (!(classes & DIFF_INT))
                 continue;
@@ -522,6 +561,11 @@ static void gen_insn(struct out *o, unsigned classes, uint64_t rip)
                 gen_state(o, rip);
             else
                 gen_x87(o, rip);
+            return;
+        case 7:
+            if (!(classes & DIFF_AVX))
+                continue;
+            gen_avx(o, rip);
             return;
         default:
             if (!(classes & DIFF_STR) || chance(o->r, 50))

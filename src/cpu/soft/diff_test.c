@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* diff_test.c - random instruction streams on the host CPU and on an engine, compared.
  *
- *     diff_test [--cases N] [--seed S] [--max-insns N] [--classes int,sse,mmx,x87,str,unmasked]
+ *     diff_test [--cases N] [--seed S] [--max-insns N] [--classes int,sse,mmx,x87,str,avx,unmasked]
  *               [--mode interp|jit] [--strict] [--failures N]
  *
  * The seed is printed; the same seed makes the same cases.  A failure prints the smallest part of its
@@ -44,6 +44,18 @@ static uint64_t flags_mask(const struct run *t, const struct diff_case *c)
     return ~(RF | (t->o.strict ? 0 : diff_undefined(c)));
 }
 
+static bool has_dot_product(const struct diff_case *c)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        for (unsigned k = 0; k + 3 < c->len[i]; k++) {
+            const uint8_t *p = &c->code[i][k];
+
+            if ((p[0] == 0x3a && (p[1] & 0xfe) == 0x40) || (p[0] == 0xc4 && (p[3] & 0xfe) == 0x40))
+                return true;
+        }
+    return false;
+}
+
 /* AMD's processors save FOP, FIP and FDP only with an exception pending. */
 static bool fx_same(const struct diff_case *c, const uint8_t *host, const uint8_t *b)
 {
@@ -52,10 +64,8 @@ static bool fx_same(const struct diff_case *c, const uint8_t *host, const uint8_
 
     if ((mxcsr & 0x810) == 0x10 || (mxcsr & 0x408) == 8) /* unmasked: see fpu.c */
         other &= ~0x20u;
-    for (unsigned i = 0; i < c->n; i++) /* DPPS, DPPD stop at an unmasked exception half way */
-        for (unsigned k = 0; k + 2 < c->len[i]; k++)
-            if (c->code[i][k] == 0x3a && (c->code[i][k + 1] & 0xfe) == 0x40 && (mxcsr & 0x1f80) != 0x1f80)
-                other &= ~0x3fu;
+    if ((mxcsr & 0x1f80) != 0x1f80 && has_dot_product(c)) /* stops at an exception half way */
+        other &= ~0x3fu;
     if (memcmp(a, b, 5) != 0 || other)
         return false;
     if ((a[2] & 0x80) && memcmp(a + 6, b + 6, 18) != 0)
@@ -108,7 +118,8 @@ static bool same(const struct run *t, const struct diff_case *c, const struct di
         return true;
     return memcmp(a->out.gpr, b->out.gpr, sizeof(a->out.gpr)) == 0 && a->out.rip == b->out.rip &&
            !((a->out.rflags ^ b->out.rflags) & flags_mask(t, c)) && fault_same(c, a, b) && a->n_changes == b->n_changes &&
-           a->hash == b->hash && fx_same(c, a->out.fx, b->out.fx);
+           a->hash == b->hash &&
+           memcmp(a->out.ymmh, b->out.ymmh, sizeof(a->out.ymmh)) == 0 && fx_same(c, a->out.fx, b->out.fx);
 }
 
 static void show_bytes(const char *what, unsigned i, const uint8_t *in, const uint8_t *h,
@@ -180,6 +191,9 @@ static void show(struct run *t, const struct diff_case *c, const struct diff_res
     for (unsigned i = 0; i < 16; i++)
         show_bytes("xmm", i, c->in.fx + 160 + i * 16, h->out.fx + 160 + i * 16,
                    g->out.fx + 160 + i * 16, 16);
+    for (unsigned i = 0; i < 16; i++)
+        show_bytes("upper half of ymm", i, c->in.ymmh + i * 16, h->out.ymmh + i * 16,
+                   g->out.ymmh + i * 16, 16);
     if (h->n_changes != g->n_changes || h->hash != g->hash)
         for (unsigned i = 0; i < MIN(MAX(h->n_changes, g->n_changes), 8u); i++)
             printf("  memory host +%x = %016" PRIx64 "  engine +%x = %016" PRIx64 "\n",
@@ -310,6 +324,8 @@ static void parse(int argc, char **argv, struct options *o)
         i++;
     }
     o->max_insns = MAX(o->max_insns, 1u);
+    if (!__builtin_cpu_supports("avx2"))
+        o->classes &= ~(unsigned)DIFF_AVX;
 }
 
 int main(int argc, char **argv)

@@ -8,6 +8,7 @@
  * whether an unmasked underflow or overflow is inexact besides (MXCSR.PE may be set where the processor does not).
  * Called: run loop, soft.c, the block builder. */
 #include "cpu/soft/fpu_private.h"
+#include "cpu/soft/sse_table.h"
 
 #include <errno.h>
 #include <string.h>
@@ -186,6 +187,14 @@ void fpu_check_sse(struct soft_vp *vp)
         soft_raise(vp, EXC_NM);
 }
 
+void fpu_check_avx(struct soft_vp *vp)
+{
+    if (!(vp->mode & MODE_AVX))
+        soft_raise(vp, EXC_UD);
+    if (vp->cr0 & CR0_TS)
+        soft_raise(vp, EXC_NM);
+}
+
 void fpu_check_mmx(struct soft_vp *vp)
 {
     if (vp->cr0 & CR0_EM)
@@ -220,6 +229,8 @@ bool fpu_pick(struct soft_vp *vp, const struct insn *in, enum stub_kind kind, st
     s->kind = kind;
     s->op = op;
     s->n = 0;
+    if (in->prefixes & PFX_VEX)
+        return avx_pick(vp, in, op, s);
     return x87_pick(in, op, s) || sse_pick(vp, in, op, s);
 }
 
@@ -262,25 +273,46 @@ static uint32_t xm_flags(uint32_t mxcsr, uint32_t raised)
     return raised;
 }
 
-/* Did this arithmetic leave a denormal in 'v'?  Scalars look at their element only. */
-static bool has_tiny(const struct insn *in, const uint8_t *v)
+/* Arithmetic that may end in a tiny number: of singles, of one element?  false: other instructions. */
+static bool tiny_kind(const struct insn *in, bool *ret_single, bool *ret_scalar)
 {
-    bool p66 = in->prefixes & PFX_66, f3 = in->prefixes & PFX_REP, f2 = in->prefixes & PFX_REPNE;
-    bool single, scalar = f2 || f3;
+    unsigned pp = sse_pp(in);
 
+    if ((in->prefixes & PFX_VEX) && in->map == MAP_0F38 && in->opcode >= 0x96) { /* FMA */
+        *ret_single = !(in->rex & 8);
+        *ret_scalar = (in->opcode & 9) == 9;
+        return true;
+    }
     if (in->map != MAP_0F)
         return false;
+    *ret_scalar = pp >= 2;
     switch (in->opcode) {
-    case 0x58: case 0x59: case 0x5c: case 0x5e: single = f3 || !(f2 || p66); break;
-    case 0x5a: single = true; break; /* to double: never tiny */
+    case 0x58: case 0x59: case 0x5c: case 0x5e:
+        *ret_single = pp == 0 || pp == 2;
+        return true;
+    case 0x5a: /* not those to double */
+        *ret_single = true;
+        return pp == 1 || pp == 3;
     case 0x7c: case 0x7d: case 0xd0:
-        single = f2;
-        scalar = false;
-        break;
+        *ret_single = pp == 3;
+        *ret_scalar = false;
+        return true;
     default: return false;
     }
-    for (unsigned i = 0; i < (scalar ? 1u : single ? 4u : 2u); i++) {
-        uint64_t u = single ? (uint64_t)get_le32(v + i * 4) << 33 : get_le64(v + i * 8) << 1;
+}
+
+/* Did it leave a denormal in 'v'? */
+static bool has_tiny(const struct insn *in, const uint8_t *v)
+{
+    unsigned n = (in->prefixes & PFX_VEX) && in->vex_l ? 32 : 16;
+    bool single, scalar;
+
+    if (!tiny_kind(in, &single, &scalar))
+        return false;
+    if (scalar)
+        n = 1;
+    for (unsigned i = 0; i < n; i += single ? 4 : 8) {
+        uint64_t u = single ? (uint64_t)get_le32(v + i) << 33 : get_le64(v + i) << 1;
 
         if (u && !(single ? u >> 56 : u >> 53))
             return true;
@@ -294,7 +326,7 @@ static uint64_t run_xm(struct soft_vp *vp, const struct insn *in, const struct f
 {
     uint32_t before = fpu_mxcsr(vp), raised, use = before & ~MXCSR_FLAGS;
     bool um = !(before & 0x800), entered = vp->fpu.entered;
-    uint8_t old[16];
+    uint8_t old[32];
     uint64_t r;
 
     if (um)
@@ -348,6 +380,8 @@ static void check_kind(struct soft_vp *vp, const struct insn *in, const struct f
 
     if (x87)
         fpu_check_x87(vp);
+    else if (in->prefixes & PFX_VEX)
+        fpu_check_avx(vp);
     else if (mmx && op->dst < fpu_off_xmm(0) && op->src < fpu_off_xmm(0))
         fpu_check_mmx(vp);
     else
@@ -365,7 +399,7 @@ static void set_flags(struct soft_vp *vp, const struct fpu_op *op, uint64_t r)
 /* Does everything that fpu_fast() offers, in all modes. */
 static void fpu_run(struct soft_vp *vp, const struct insn *in)
 {
-    _Alignas(16) uint8_t copy[16] = { 0 };
+    _Alignas(32) uint8_t copy[32] = { 0 };
     struct fpu_op op;
     void *dst;
     const void *src;
@@ -420,6 +454,8 @@ const struct helper *fpu_helper(const struct insn *in)
     struct stub s;
 
     h = xsave_helper(in);
+    if (!h)
+        h = avx_helper(in);
     if (!h)
         h = in->map == MAP_1 ? x87_helper(in) : sse_helper(in);
     if (h)

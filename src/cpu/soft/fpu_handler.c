@@ -165,8 +165,8 @@ const void *fpu_handler(struct soft_vp *vp, const struct insn *in, uint32_t mode
     struct stub body, s = { .kind = STUB_HANDLER };
     struct slow slow = { 0 };
 
-    if (!(mode & MODE_FPU) || (in->prefixes & (PFX_LOCK | PFX_VEX)) ||
-        !fpu_pick(vp, in, STUB_HANDLER, &op, &body))
+    if (!(mode & MODE_FPU) || (in->prefixes & PFX_LOCK) ||
+        ((in->prefixes & PFX_VEX) && !(mode & MODE_AVX)) || !fpu_pick(vp, in, STUB_HANDLER, &op, &body))
         return NULL;
     if (((op.flags & FPU_XM) && (mode & MODE_XM)) || ((op.flags & FPU_X87) && (mode & MODE_MF)))
         return NULL;

@@ -35,7 +35,7 @@ struct fx_image {
 _Static_assert(sizeof(struct fx_image) == 512, "FXSAVE");
 
 /* What an instruction does, on operands that are in memory: guest registers in struct soft_vp, guest
- * memory at its host address or in a 16-byte aligned copy.  The result counts with FPU_FLAGS only: the
+ * memory at its host address or in a 32-byte aligned copy.  The result counts with FPU_FLAGS only: the
  * flags as LAHF and SETO give them, AH and AL.  A function never faults. */
 typedef uint64_t fpu_fn(struct soft_vp *vp, void *dst, const void *src);
 
@@ -80,6 +80,7 @@ static inline uint16_t fpu_off_gpr(unsigned n)
 
 /* *op and the body of its code (s->kind set, s->op == op), or false: no such operation. */
 bool sse_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, struct stub *s);
+bool avx_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, struct stub *s);
 bool x87_pick(const struct insn *in, struct fpu_op *op, struct stub *s);
 
 /* fpu.h says what it is; this makes it of an operation. */
@@ -87,12 +88,14 @@ bool fpu_pick(struct soft_vp *vp, const struct insn *in, enum stub_kind kind, st
               struct stub *s);
 
 /* Opcodes with helpers of their own. */
+const struct helper *avx_helper(const struct insn *in);
 const struct helper *sse_helper(const struct insn *in);
 const struct helper *x87_helper(const struct insn *in);
 const struct helper *xsave_helper(const struct insn *in);
 
 /* #UD or #NM as CR0 and CR4 say: SSE, MMX, x87 (wait: FWAIT, which looks at MP). */
 void fpu_check_sse(struct soft_vp *vp);
+void fpu_check_avx(struct soft_vp *vp);
 void fpu_check_mmx(struct soft_vp *vp);
 void fpu_check_x87(struct soft_vp *vp);
 

@@ -462,7 +462,7 @@ bool sse_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, stru
 /* MASKMOVQ, MASKMOVDQU: bytes of r to [rDI], those whose mask byte in m has its top bit set. */
 static void maskmov_run(struct soft_vp *vp, const struct insn *in)
 {
-    bool mmx = !(in->prefixes & PFX_66);
+    bool mmx = !(in->prefixes & (PFX_66 | PFX_VEX));
     unsigned n = mmx ? 8 : 16;
     uint8_t data[16], mask[16];
     struct insn at = *in;
@@ -472,6 +472,8 @@ static void maskmov_run(struct soft_vp *vp, const struct insn *in)
         fpu_check_mmx(vp);
         fpu_load_x87(vp);
         __asm__ volatile("movq %%mm0, %0" : "=m"(data)); /* TOP is 0 now, even if it faults */
+    } else if (in->prefixes & PFX_VEX) {
+        fpu_check_avx(vp);
     } else {
         fpu_check_sse(vp);
     }
@@ -498,8 +500,10 @@ static const struct helper maskmov_row = { "maskmov", maskmov_run, 0 };
 
 const struct helper *sse_helper(const struct insn *in)
 {
+    bool vex = in->prefixes & PFX_VEX;
+
     if (in->map == MAP_0F && in->opcode == 0xf7 && in->mod == 3 && sse_pp(in) < 2 &&
-        !(in->prefixes & PFX_VEX))
+        !(vex && (in->vex_l || in->vvvv || !in->vex_pp)))
         return &maskmov_row;
     return NULL;
 }

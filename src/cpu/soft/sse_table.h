@@ -66,6 +66,8 @@ const struct sse_row *sse_row(const struct insn *in);
 /* Mandatory prefix as VEX counts them: none, 66, F3, F2. */
 static inline unsigned sse_pp(const struct insn *in)
 {
+    if (in->prefixes & PFX_VEX)
+        return in->vex_pp;
     if (in->prefixes & PFX_REP)
         return 2;
     if (in->prefixes & PFX_REPNE)

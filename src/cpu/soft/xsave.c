@@ -329,8 +329,13 @@ static const struct helper xsavec_row = { "xsavec", xsavec_run, 0 };
 
 const struct helper *xsave_helper(const struct insn *in)
 {
-    if (in->map != MAP_0F || in->mod == 3 || (in->prefixes & (PFX_VEX | PFX_66 | PFX_REP | PFX_REPNE)))
+    if (in->map != MAP_0F || in->mod == 3 || (in->prefixes & (PFX_66 | PFX_REP | PFX_REPNE)))
         return NULL;
+    if (in->prefixes & PFX_VEX) { /* VLDMXCSR, VSTMXCSR */
+        if (in->opcode != 0xae || in->vex_l || in->vex_pp || in->vvvv)
+            return NULL;
+        return (in->reg & 7) == 2 ? &ldmxcsr_row : (in->reg & 7) == 3 ? &stmxcsr_row : NULL;
+    }
     if (in->opcode == 0xc7)
         return (in->reg & 7) == 4 ? &xsavec_row : NULL;
     if (in->opcode != 0xae)
