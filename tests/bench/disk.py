@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""disk.py DISK_BENCH TOOL [FOLDER] - the disk library against io_uring, qemu-img and cp.
+
+Each comparison is taken in turns, medians of five; FOLDER (default /dev/shm) holds about 3 GiB."""
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BENCH, TOOL = (os.path.abspath(a) for a in sys.argv[1:3])
+MIB = 1 << 20
+
+
+def run(*a):
+    return subprocess.run([str(x) for x in a], check=True, capture_output=True, text=True).stdout
+
+
+def timed(*a):
+    t = time.monotonic()
+    run(*a)
+    return time.monotonic() - t
+
+
+def qemu_writes(path, fmt, n, step):
+    out = run("qemu-img", "bench", "-w", "-c", n, "-d", 1, "-s", 4096, "-S", step, "-f", fmt, "-t",
+              "writeback", path)
+    return n / float(re.search(r"in ([0-9.]+) seconds", out).group(1))
+
+
+def our_writes(kind, fmt, n):
+    return float(re.search(r": ([0-9]+) writes", run(BENCH, kind, ".", fmt, n)).group(1))
+
+
+def small_writes():
+    for fmt, qemu in (("vhd", "vpc"), ("vhdx", "vhdx")):
+        for kind, n in (("--alloc", 500), ("--small", 3000)):
+            ours, theirs = [], []
+            for _ in range(5):
+                ours.append(our_writes(kind, fmt, n * 10))
+                run("qemu-img", "create", "-f", qemu, "q.img", "2G" if kind == "--alloc" else
+                    "256M")
+                if kind == "--small":
+                    run("qemu-img", "bench", "-w", "-c", 256, "-d", 4, "-s", MIB, "-f", qemu, "-t",
+                        "writeback", "q.img")
+                theirs.append(qemu_writes("q.img", qemu, n, 2 * MIB if kind == "--alloc" else
+                                          68 << 10))
+                os.unlink("q.img")
+            a, b = statistics.median(ours), statistics.median(theirs)
+            what = "new blocks" if kind == "--alloc" else "allocated blocks"
+            print(f"4K writes, {what}, {fmt}: ours {a:.0f}/s  qemu {b:.0f}/s  ratio {a / b:.1f}",
+                  flush=True)
+
+
+def convert():
+    with open("s.raw", "wb") as f:
+        f.truncate(4 << 30)
+        b = os.urandom(16 * MIB)
+        for k in range(64):
+            f.seek(k * 64 * MIB + 4096 * k)
+            f.write(b)
+    ours, cp, qemu = [], [], []
+    for _ in range(5):
+        for to, cmd in ((ours, (TOOL, "convert", "s.raw", "o.vhdx")),
+                        (cp, ("cp", "--sparse=always", "s.raw", "o.vhdx")),
+                        (qemu, ("qemu-img", "convert", "-t", "writeback", "-f", "raw", "-O", "vhdx",
+                                "s.raw", "o.vhdx"))):
+            if shutil.which(cmd[0]):
+                to.append(timed(*cmd))
+                os.unlink("o.vhdx")
+    a, c = statistics.median(ours), statistics.median(cp)
+    print(f"convert 4 GiB raw (1 GiB data) to vhdx: ours {a:.2f} s  cp {c:.2f} s  ratio {a / c:.2f}")
+    if qemu:
+        q = statistics.median(qemu)
+        print(f"    qemu-img {q:.2f} s  ratio {a / q:.2f}")
+
+
+def main():
+    with tempfile.TemporaryDirectory(dir=sys.argv[3] if len(sys.argv) > 3 else "/dev/shm") as d:
+        os.chdir(d)
+        convert()
+        os.unlink("s.raw")
+        if shutil.which("qemu-img"):
+            small_writes()
+        print(run(BENCH, ".", 256), end="")
+        os.chdir("/")
+
+
+main()
