@@ -300,7 +300,7 @@ static void small_writes(struct env *e, const char *format, unsigned n, bool fre
         fill(e, d, 0, MIB, MIB);
     double t = now_s();
     for (unsigned i = 0; i < n; i++) {
-        uint64_t off = fresh ? i * step : i * (uint64_t)(68 * KIB) % (e->size - 4096);
+        uint64_t off = fresh ? i * step : i * (uint64_t)(2 * MIB + 68 * KIB) % (e->size - 4096);
         if (disk_write_sync(d, off & ~UINT64_C(4095), e->buf, 4096) < 0)
             abort();
     }

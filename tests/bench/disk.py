@@ -48,7 +48,7 @@ def small_writes():
                     run("qemu-img", "bench", "-w", "-c", 256, "-d", 4, "-s", MIB, "-f", qemu, "-t",
                         "writeback", "q.img")
                 theirs.append(qemu_writes("q.img", qemu, n, 2 * MIB if kind == "--alloc" else
-                                          68 << 10))
+                                          2 * MIB + (68 << 10)))
                 os.unlink("q.img")
             a, b = statistics.median(ours), statistics.median(theirs)
             what = "new blocks" if kind == "--alloc" else "allocated blocks"
