@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* avx.c - VEX-encoded SIMD: AVX, AVX2, FMA, F16C as host code around the same instruction (stub.h).
  *
- * The body loads YMM0 from vvvv and YMM2 from r where they are sources, executes the guest's instruction
- * on YMM2, YMM0 and m, and stores all of YMM2: the instruction itself has cleared what it clears.  A row
- * says exactly which W, L and vvvv exist: what it lets through the host will execute.
+ * The body loads YMM0 from vvvv and YMM2 from r where they are sources, executes the guest's
+ * instruction on YMM2, YMM0 and m, and stores all of YMM2: the instruction itself has cleared what
+ * it clears.  A row says exactly which W, L and vvvv exist: what it lets through the host executes.
  * Source: Intel SDM volume 2, AMD64 APM volume 4.  Not: VAES, VPCLMULQDQ on YMM, AVX-512. */
 #include <string.h>
 
@@ -68,58 +68,144 @@ enum { NP, P66, PF3, PF2 };
 #define COUNT(op)                  ROW(op, P66, V_3, 16, V_INT | V_FIX) /* shifts by m128 */
 
 static const struct avx_row map_0f[256][4] = {
-    PSPD(0x10, V_2, 0), SSSD(0x10, V_MOVS, 0),
-    PSPD(0x11, V_ST, 0), SSSD(0x11, V_STS, 0),
-    ROW(0x12, NP, V_3R, 8, V_L0), ROW(0x12, P66, V_3, 8, V_L0 | V_MEM),
-    ROW(0x12, PF3, V_2, 16, 0), ROW(0x12, PF2, V_2, 8, 0), /* MOVDDUP: 8 or 32 */
-    ROW(0x13, NP, V_ST, 8, V_L0 | V_MEM), ROW(0x13, P66, V_ST, 8, V_L0 | V_MEM),
-    PSPD(0x14, V_3, 0), PSPD(0x15, V_3, 0),
-    ROW(0x16, NP, V_3R, 8, V_L0), ROW(0x16, P66, V_3, 8, V_L0 | V_MEM), ROW(0x16, PF3, V_2, 16, 0),
-    ROW(0x17, NP, V_ST, 8, V_L0 | V_MEM), ROW(0x17, P66, V_ST, 8, V_L0 | V_MEM),
-    PSPD(0x28, V_2, V_AL), PSPD(0x29, V_ST, V_AL),
+    PSPD(0x10, V_2, 0),
+    SSSD(0x10, V_MOVS, 0),
+    PSPD(0x11, V_ST, 0),
+    SSSD(0x11, V_STS, 0),
+    ROW(0x12, NP, V_3R, 8, V_L0),
+    ROW(0x12, P66, V_3, 8, V_L0 | V_MEM),
+    ROW(0x12, PF3, V_2, 16, 0),
+    ROW(0x12, PF2, V_2, 8, 0), /* MOVDDUP: 8 or 32 */
+    ROW(0x13, NP, V_ST, 8, V_L0 | V_MEM),
+    ROW(0x13, P66, V_ST, 8, V_L0 | V_MEM),
+    PSPD(0x14, V_3, 0),
+    PSPD(0x15, V_3, 0),
+    ROW(0x16, NP, V_3R, 8, V_L0),
+    ROW(0x16, P66, V_3, 8, V_L0 | V_MEM),
+    ROW(0x16, PF3, V_2, 16, 0),
+    ROW(0x17, NP, V_ST, 8, V_L0 | V_MEM),
+    ROW(0x17, P66, V_ST, 8, V_L0 | V_MEM),
+    PSPD(0x28, V_2, V_AL),
+    PSPD(0x29, V_ST, V_AL),
     ROW(0x2a, PF3, V_INS_G, 4, V_SCALAR | V_FP | V_WIDE),
     ROW(0x2a, PF2, V_INS_G, 4, V_SCALAR | V_FP | V_WIDE),
     PSPD(0x2b, V_ST, V_MEM | V_AL),
-    SSSD(0x2c, V_TO_G, V_FP | V_WIDE), SSSD(0x2d, V_TO_G, V_FP | V_WIDE),
-    ROW(0x2e, NP, V_CMP, 4, V_SCALAR | V_FP), ROW(0x2e, P66, V_CMP, 8, V_SCALAR | V_FP),
-    ROW(0x2f, NP, V_CMP, 4, V_SCALAR | V_FP), ROW(0x2f, P66, V_CMP, 8, V_SCALAR | V_FP),
+    SSSD(0x2c, V_TO_G, V_FP | V_WIDE),
+    SSSD(0x2d, V_TO_G, V_FP | V_WIDE),
+    ROW(0x2e, NP, V_CMP, 4, V_SCALAR | V_FP),
+    ROW(0x2e, P66, V_CMP, 8, V_SCALAR | V_FP),
+    ROW(0x2f, NP, V_CMP, 4, V_SCALAR | V_FP),
+    ROW(0x2f, P66, V_CMP, 8, V_SCALAR | V_FP),
     PSPD(0x50, V_TO_GR, V_REG),
-    PSPD(0x51, V_2, V_FP), SSSD(0x51, V_3, V_FP),
-    ROW(0x52, NP, V_2, 16, 0), ROW(0x52, PF3, V_3, 4, V_SCALAR),
-    ROW(0x53, NP, V_2, 16, 0), ROW(0x53, PF3, V_3, 4, V_SCALAR),
-    PSPD(0x54, V_3, 0), PSPD(0x55, V_3, 0), PSPD(0x56, V_3, 0), PSPD(0x57, V_3, 0),
-    ARITH(0x58, 0), ARITH(0x59, 0),
-    ROW(0x5a, NP, V_2, 8, V_FP), ROW(0x5a, P66, V_2, 16, V_FP), SSSD(0x5a, V_3, V_FP),
-    ROW(0x5b, NP, V_2, 16, V_FP), ROW(0x5b, P66, V_2, 16, V_FP), ROW(0x5b, PF3, V_2, 16, V_FP),
-    ARITH(0x5c, 0), ARITH(0x5d, 0), ARITH(0x5e, 0), ARITH(0x5f, 0),
-    INT(0x60), INT(0x61), INT(0x62), INT(0x63), INT(0x64), INT(0x65), INT(0x66), INT(0x67),
-    INT(0x68), INT(0x69), INT(0x6a), INT(0x6b), INT(0x6c), INT(0x6d),
+    PSPD(0x51, V_2, V_FP),
+    SSSD(0x51, V_3, V_FP),
+    ROW(0x52, NP, V_2, 16, 0),
+    ROW(0x52, PF3, V_3, 4, V_SCALAR),
+    ROW(0x53, NP, V_2, 16, 0),
+    ROW(0x53, PF3, V_3, 4, V_SCALAR),
+    PSPD(0x54, V_3, 0),
+    PSPD(0x55, V_3, 0),
+    PSPD(0x56, V_3, 0),
+    PSPD(0x57, V_3, 0),
+    ARITH(0x58, 0),
+    ARITH(0x59, 0),
+    ROW(0x5a, NP, V_2, 8, V_FP),
+    ROW(0x5a, P66, V_2, 16, V_FP),
+    SSSD(0x5a, V_3, V_FP),
+    ROW(0x5b, NP, V_2, 16, V_FP),
+    ROW(0x5b, P66, V_2, 16, V_FP),
+    ROW(0x5b, PF3, V_2, 16, V_FP),
+    ARITH(0x5c, 0),
+    ARITH(0x5d, 0),
+    ARITH(0x5e, 0),
+    ARITH(0x5f, 0),
+    INT(0x60),
+    INT(0x61),
+    INT(0x62),
+    INT(0x63),
+    INT(0x64),
+    INT(0x65),
+    INT(0x66),
+    INT(0x67),
+    INT(0x68),
+    INT(0x69),
+    INT(0x6a),
+    INT(0x6b),
+    INT(0x6c),
+    INT(0x6d),
     ROW(0x6e, P66, V_FROM_G, 4, V_L0 | V_WIDE),
-    ROW(0x6f, P66, V_2, 16, V_AL), ROW(0x6f, PF3, V_2, 16, 0),
-    ROW(0x70, P66, V_2, 16, V_INT | V_IMM), ROW(0x70, PF3, V_2, 16, V_INT | V_IMM),
+    ROW(0x6f, P66, V_2, 16, V_AL),
+    ROW(0x6f, PF3, V_2, 16, 0),
+    ROW(0x70, P66, V_2, 16, V_INT | V_IMM),
+    ROW(0x70, PF3, V_2, 16, V_INT | V_IMM),
     ROW(0x70, PF2, V_2, 16, V_INT | V_IMM),
-    ROW(0x71, P66, V_SHIFT, 0, V_INT | V_REG | V_IMM), ROW(0x72, P66, V_SHIFT, 0, V_INT | V_REG | V_IMM),
+    ROW(0x71, P66, V_SHIFT, 0, V_INT | V_REG | V_IMM),
+    ROW(0x72, P66, V_SHIFT, 0, V_INT | V_REG | V_IMM),
     ROW(0x73, P66, V_SHIFT, 0, V_INT | V_REG | V_IMM),
-    INT(0x74), INT(0x75), INT(0x76),
-    ROW(0x7c, P66, V_3, 16, V_FP), ROW(0x7c, PF2, V_3, 16, V_FP),
-    ROW(0x7d, P66, V_3, 16, V_FP), ROW(0x7d, PF2, V_3, 16, V_FP),
-    ROW(0x7e, P66, V_EXT, 4, V_L0 | V_WIDE), ROW(0x7e, PF3, V_2, 8, V_L0),
-    ROW(0x7f, P66, V_ST, 16, V_AL), ROW(0x7f, PF3, V_ST, 16, 0),
+    INT(0x74),
+    INT(0x75),
+    INT(0x76),
+    ROW(0x7c, P66, V_3, 16, V_FP),
+    ROW(0x7c, PF2, V_3, 16, V_FP),
+    ROW(0x7d, P66, V_3, 16, V_FP),
+    ROW(0x7d, PF2, V_3, 16, V_FP),
+    ROW(0x7e, P66, V_EXT, 4, V_L0 | V_WIDE),
+    ROW(0x7e, PF3, V_2, 8, V_L0),
+    ROW(0x7f, P66, V_ST, 16, V_AL),
+    ROW(0x7f, PF3, V_ST, 16, 0),
     ARITH(0xc2, V_IMM),
-    ROW(0xc4, P66, V_INS_G, 2, V_L0 | V_IMM), ROW(0xc5, P66, V_TO_GR, 16, V_L0 | V_REG | V_IMM),
+    ROW(0xc4, P66, V_INS_G, 2, V_L0 | V_IMM),
+    ROW(0xc5, P66, V_TO_GR, 16, V_L0 | V_REG | V_IMM),
     PSPD(0xc6, V_3, V_IMM),
-    ROW(0xd0, P66, V_3, 16, V_FP), ROW(0xd0, PF2, V_3, 16, V_FP),
-    COUNT(0xd1), COUNT(0xd2), COUNT(0xd3), INT(0xd4), INT(0xd5),
+    ROW(0xd0, P66, V_3, 16, V_FP),
+    ROW(0xd0, PF2, V_3, 16, V_FP),
+    COUNT(0xd1),
+    COUNT(0xd2),
+    COUNT(0xd3),
+    INT(0xd4),
+    INT(0xd5),
     ROW(0xd6, P66, V_STQ, 8, V_L0),
     ROW(0xd7, P66, V_TO_GR, 16, V_INT | V_REG),
-    INT(0xd8), INT(0xd9), INT(0xda), INT(0xdb), INT(0xdc), INT(0xdd), INT(0xde), INT(0xdf),
-    INT(0xe0), COUNT(0xe1), COUNT(0xe2), INT(0xe3), INT(0xe4), INT(0xe5),
-    ROW(0xe6, P66, V_2, 16, V_FP), ROW(0xe6, PF3, V_2, 8, V_FP), ROW(0xe6, PF2, V_2, 16, V_FP),
+    INT(0xd8),
+    INT(0xd9),
+    INT(0xda),
+    INT(0xdb),
+    INT(0xdc),
+    INT(0xdd),
+    INT(0xde),
+    INT(0xdf),
+    INT(0xe0),
+    COUNT(0xe1),
+    COUNT(0xe2),
+    INT(0xe3),
+    INT(0xe4),
+    INT(0xe5),
+    ROW(0xe6, P66, V_2, 16, V_FP),
+    ROW(0xe6, PF3, V_2, 8, V_FP),
+    ROW(0xe6, PF2, V_2, 16, V_FP),
     ROW(0xe7, P66, V_ST, 16, V_MEM | V_AL),
-    INT(0xe8), INT(0xe9), INT(0xea), INT(0xeb), INT(0xec), INT(0xed), INT(0xee), INT(0xef),
+    INT(0xe8),
+    INT(0xe9),
+    INT(0xea),
+    INT(0xeb),
+    INT(0xec),
+    INT(0xed),
+    INT(0xee),
+    INT(0xef),
     ROW(0xf0, PF2, V_2, 16, V_MEM),
-    COUNT(0xf1), COUNT(0xf2), COUNT(0xf3), INT(0xf4), INT(0xf5), INT(0xf6),
-    INT(0xf8), INT(0xf9), INT(0xfa), INT(0xfb), INT(0xfc), INT(0xfd), INT(0xfe),
+    COUNT(0xf1),
+    COUNT(0xf2),
+    COUNT(0xf3),
+    INT(0xf4),
+    INT(0xf5),
+    INT(0xf6),
+    INT(0xf8),
+    INT(0xf9),
+    INT(0xfa),
+    INT(0xfb),
+    INT(0xfc),
+    INT(0xfd),
+    INT(0xfe),
 };
 
 #define R38(op, shape, size, flags) [op] = { shape, size, flags }
@@ -160,24 +246,46 @@ static const struct avx_row map_0f38[256] = { /* all with 66 */
 
 #define R3A(op, shape, size, flags) [op] = { shape, size, V_IMM | (flags) }
 
-static const struct avx_row map_0f3a[256] = { /* all with 66 */
-    R3A(0x00, V_2, 16, V_AVX2 | V_L1 | V_W1), R3A(0x01, V_2, 16, V_AVX2 | V_L1 | V_W1),
-    R3A(0x02, V_3, 16, V_AVX2 | V_W0), R3A(0x04, V_2, 16, V_W0), R3A(0x05, V_2, 16, V_W0),
+static const struct avx_row map_0f3a[256] = {
+    /* all with 66 */
+    R3A(0x00, V_2, 16, V_AVX2 | V_L1 | V_W1),
+    R3A(0x01, V_2, 16, V_AVX2 | V_L1 | V_W1),
+    R3A(0x02, V_3, 16, V_AVX2 | V_W0),
+    R3A(0x04, V_2, 16, V_W0),
+    R3A(0x05, V_2, 16, V_W0),
     R3A(0x06, V_3, 16, V_L1 | V_W0),
-    R3A(0x08, V_2, 16, V_FP), R3A(0x09, V_2, 16, V_FP),
-    R3A(0x0a, V_3, 4, V_FP | V_SCALAR), R3A(0x0b, V_3, 8, V_FP | V_SCALAR),
-    R3A(0x0c, V_3, 16, 0), R3A(0x0d, V_3, 16, 0), R3A(0x0e, V_3, 16, V_INT), R3A(0x0f, V_3, 16, V_INT),
-    R3A(0x14, V_EXT, 1, V_L0), R3A(0x15, V_EXT, 2, V_L0), R3A(0x16, V_EXT, 4, V_L0 | V_WIDE),
+    R3A(0x08, V_2, 16, V_FP),
+    R3A(0x09, V_2, 16, V_FP),
+    R3A(0x0a, V_3, 4, V_FP | V_SCALAR),
+    R3A(0x0b, V_3, 8, V_FP | V_SCALAR),
+    R3A(0x0c, V_3, 16, 0),
+    R3A(0x0d, V_3, 16, 0),
+    R3A(0x0e, V_3, 16, V_INT),
+    R3A(0x0f, V_3, 16, V_INT),
+    R3A(0x14, V_EXT, 1, V_L0),
+    R3A(0x15, V_EXT, 2, V_L0),
+    R3A(0x16, V_EXT, 4, V_L0 | V_WIDE),
     R3A(0x17, V_EXT, 4, V_L0),
-    R3A(0x18, V_3, 16, V_FIX | V_L1 | V_W0), R3A(0x19, V_OUT, 16, V_FIX | V_L1 | V_W0),
+    R3A(0x18, V_3, 16, V_FIX | V_L1 | V_W0),
+    R3A(0x19, V_OUT, 16, V_FIX | V_L1 | V_W0),
     R3A(0x1d, V_OUT, 8, V_FP | V_F16C | V_W0),
-    R3A(0x20, V_INS_G, 1, V_L0), R3A(0x21, V_3R, 4, V_L0), R3A(0x22, V_INS_G, 4, V_L0 | V_WIDE),
-    R3A(0x38, V_3, 16, V_AVX2 | V_FIX | V_L1 | V_W0), R3A(0x39, V_OUT, 16, V_AVX2 | V_FIX | V_L1 | V_W0),
-    R3A(0x40, V_3, 16, V_FP), R3A(0x41, V_3, 16, V_FP | V_L0), R3A(0x42, V_3, 16, V_INT),
-    R3A(0x44, V_3, 16, V_L0), R3A(0x46, V_3, 16, V_AVX2 | V_L1 | V_W0),
-    R3A(0x4a, V_IS4, 16, V_W0), R3A(0x4b, V_IS4, 16, V_W0), R3A(0x4c, V_IS4, 16, V_W0 | V_INT),
-    R3A(0x60, V_STR, 16, V_L0 | V_WIDE), R3A(0x61, V_STR, 16, V_L0 | V_WIDE),
-    R3A(0x62, V_STR, 16, V_L0 | V_WIDE), R3A(0x63, V_STR, 16, V_L0 | V_WIDE),
+    R3A(0x20, V_INS_G, 1, V_L0),
+    R3A(0x21, V_3R, 4, V_L0),
+    R3A(0x22, V_INS_G, 4, V_L0 | V_WIDE),
+    R3A(0x38, V_3, 16, V_AVX2 | V_FIX | V_L1 | V_W0),
+    R3A(0x39, V_OUT, 16, V_AVX2 | V_FIX | V_L1 | V_W0),
+    R3A(0x40, V_3, 16, V_FP),
+    R3A(0x41, V_3, 16, V_FP | V_L0),
+    R3A(0x42, V_3, 16, V_INT),
+    R3A(0x44, V_3, 16, V_L0),
+    R3A(0x46, V_3, 16, V_AVX2 | V_L1 | V_W0),
+    R3A(0x4a, V_IS4, 16, V_W0),
+    R3A(0x4b, V_IS4, 16, V_W0),
+    R3A(0x4c, V_IS4, 16, V_W0 | V_INT),
+    R3A(0x60, V_STR, 16, V_L0 | V_WIDE),
+    R3A(0x61, V_STR, 16, V_L0 | V_WIDE),
+    R3A(0x62, V_STR, 16, V_L0 | V_WIDE),
+    R3A(0x63, V_STR, 16, V_L0 | V_WIDE),
     R3A(0xdf, V_2, 16, V_L0),
 };
 
@@ -194,12 +302,14 @@ static const struct avx_row *avx_row(const struct insn *in)
     return r && r->shape != V_NONE ? r : NULL;
 }
 
-/* ---- host code ------------------------------------------------------------------------------------ */
+/* ---- host code
+ * ------------------------------------------------------------------------------------ */
 
 enum { Y_V, Y_M, Y_R, Y_4 }; /* host registers for vvvv, m, r, the fourth operand */
 enum { NO_V = 0 };           /* encodes 1111 */
 
-static void put_vex(struct stub *s, unsigned map, unsigned op, unsigned w_l_pp, unsigned v, unsigned b)
+static void put_vex(struct stub *s, unsigned map, unsigned op, unsigned w_l_pp, unsigned v,
+                    unsigned b)
 {
     stub_byte(s, 0xc4);
     stub_byte(s, 0xc0 | (b ? 0 : 0x20) | map);
@@ -411,10 +521,18 @@ static bool uses_v(const struct insn *in, const struct avx_row *row)
 
 static bool form_ok(const struct soft_vp *vp, const struct insn *in, const struct avx_row *row)
 {
-    enum { FMA = 1 << 12, AES = 1 << 25, CLMUL = 1 << 1, AVX = 1 << 28, F16C = 1 << 29, AVX2 = 1 << 5 };
+    enum {
+        FMA = 1 << 12,
+        AES = 1 << 25,
+        CLMUL = 1 << 1,
+        AVX = 1 << 28,
+        F16C = 1 << 29,
+        AVX2 = 1 << 5
+    };
     unsigned f = row->flags;
     uint32_t ecx1 = vp ? vp->feature.ecx1 : UINT32_MAX, ebx7 = vp ? vp->feature.ebx7 : UINT32_MAX;
-    bool aes = (in->map == MAP_0F38 && in->opcode >= 0xdb) || (in->map == MAP_0F3A && in->opcode == 0xdf);
+    bool aes =
+        (in->map == MAP_0F38 && in->opcode >= 0xdb) || (in->map == MAP_0F3A && in->opcode == 0xdf);
 
     if (in->mod == 3 ? f & V_MEM : f & V_REG)
         return false;

@@ -6,7 +6,9 @@
  *   mmu.c mem.c             page walks, the soft TLB, loads and stores               mem.h
  *   event.c seg.c far.c     exceptions and interrupts, segments, far transfers       sys.h
  *   control.c msr.c ...     control registers, MSRs, CPUID, system instructions      sys.h
- *   sse.c x87.c xsave.c     vector and floating point on the host's own units        fpu.h
+ *   fpu.c fpu_handler.c stub.c  floating point and vectors on the host's own units   fpu.h
+ *   sse.c avx.c x87.c xsave.c ...  their instructions and saved state                fpu_private.h
+ *   diff_*.c                random streams against the host's CPU                    diff.h
  *   lapic.c soft.c          local APIC; threads, sleep and wake, rendezvous, state   lapic.h soft.h
  *
  * Rules that hold everywhere below this folder:

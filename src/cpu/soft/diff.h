@@ -65,8 +65,8 @@ uint64_t diff_undefined(const struct diff_case *c);
 struct diff_host;
 struct diff_host *diff_host_new(const uint8_t *data);
 void diff_host_free(struct diff_host *h);
-bool diff_host_run(struct diff_host *h, const struct diff_case *c, unsigned n, struct diff_result *ret,
-                   unsigned *ret_at);
+bool diff_host_run(struct diff_host *h, const struct diff_case *c, unsigned n,
+                   struct diff_result *ret, unsigned *ret_at);
 
 /* diff_guest.c: an engine. */
 struct diff_guest;
@@ -75,7 +75,8 @@ void diff_guest_free(struct diff_guest *g);
 bool diff_guest_run(struct diff_guest *g, const struct diff_case *c, struct diff_result *ret);
 
 /* Bytes of the code pages for a case; shared by both sides.  Branches land on instructions. */
-static inline __attribute__((always_inline)) void diff_code(const struct diff_case *c, uint8_t *pages)
+static inline __attribute__((always_inline)) void diff_code(const struct diff_case *c,
+                                                            uint8_t *pages)
 {
     uint8_t *p = pages + c->at;
 

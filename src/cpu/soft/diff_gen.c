@@ -157,8 +157,19 @@ static uint64_t window(struct rng *r)
 static uint64_t interesting(struct rng *r)
 {
     static const uint64_t v[] = {
-        0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-        0x100000000, UINT64_MAX, UINT64_MAX - 1, INT64_MAX, UINT64_C(1) << 63, 7, 8, 15, 16, 31, 32, 63, 64,
+        0,          1,
+        2,          3,
+        0x7f,       0x80,
+        0xff,       0x7fff,
+        0x8000,     0xffff,
+        0x7fffffff, 0x80000000,
+        0xffffffff, 0x100000000,
+        UINT64_MAX, UINT64_MAX - 1,
+        INT64_MAX,  UINT64_C(1) << 63,
+        7,          8,
+        15,         16,
+        31,         32,
+        63,         64,
     };
 
     switch (rng_below(r, 4)) {
@@ -258,7 +269,8 @@ void diff_fill(struct rng *r, uint8_t *data, size_t n)
     }
 }
 
-/* ---- instructions --------------------------------------------------------------------------------- */
+/* ---- instructions
+ * --------------------------------------------------------------------------------- */
 
 struct form { /* what stands before and behind the opcode */
     bool p66, p67, rexed;
@@ -440,9 +452,11 @@ static void gen_sse(struct out *o, bool mmx, uint64_t rip)
     f.lock = chance(r, 1);
     put_prefixes(o, &f);
     put_opcode(o, map, op);
-    put_modrm(o, (unsigned)rng_below(r, 8), row->flags & SSE_MEM ? chance(r, 98)
-              : row->flags & SSE_REG ? chance(r, 2)
-              : row->feature == SSE_SHA ? false /* AMD's processors ask no alignment */ : chance(r, 40),
+    put_modrm(o, (unsigned)rng_below(r, 8),
+              row->flags & SSE_MEM      ? chance(r, 98)
+              : row->flags & SSE_REG    ? chance(r, 2)
+              : row->feature == SSE_SHA ? false /* AMD's processors ask no alignment */
+                                        : chance(r, 40),
               &f, rip, row->flags & SSE_IMM ? 1 : 0);
     if (row->flags & SSE_IMM)
         put(o, rng_u64(r), 1);
@@ -461,13 +475,15 @@ static void gen_x87(struct out *o, uint64_t rip)
         op = 0xd8 + (unsigned)rng_below(r, 8);
         reg = (unsigned)rng_below(r, 8);
         mem = chance(r, 40);
-    } while (mem && ((op == 0xd9 && (reg == 4 || reg == 6)) || (op == 0xdd && (reg == 4 || reg == 6))));
+    } while (mem &&
+             ((op == 0xd9 && (reg == 4 || reg == 6)) || (op == 0xdd && (reg == 4 || reg == 6))));
     put_prefixes(o, &f);
     put(o, op, 1);
     put_modrm(o, reg, mem, &f, rip, 0);
 }
 
-/* EMMS, MASKMOV, LDMXCSR, STMXCSR, FXRSTOR, the x87 environment.  (FXSAVE differs in MXCSR_MASK.) */
+/* EMMS, MASKMOV, LDMXCSR, STMXCSR, FXRSTOR, the x87 environment.  (FXSAVE differs in MXCSR_MASK.)
+ */
 static void gen_state(struct out *o, uint64_t rip)
 {
     struct rng *r = o->r;
@@ -496,7 +512,8 @@ static void gen_state(struct out *o, uint64_t rip)
     }
 }
 
-/* VEX: random, and what is no instruction is one more case.  The maps' other groups (BMI) are not. */
+/* VEX: random, and what is no instruction is one more case.  The maps' other groups (BMI) are not.
+ */
 static void gen_avx(struct out *o, uint64_t rip)
 {
     struct rng *r = o->r;
@@ -529,7 +546,8 @@ static void gen_avx(struct out *o, uint64_t rip)
     put(o, op, 1);
     if (map == 1 && op == 0x77)
         return;
-    imm = map == 3 || (map == 1 && ((op >= 0x70 && op <= 0x73) || op == 0xc2 || (op >= 0xc4 && op <= 0xc6)));
+    imm = map == 3 ||
+          (map == 1 && ((op >= 0x70 && op <= 0x73) || op == 0xc2 || (op >= 0xc4 && op <= 0xc6)));
     put_modrm(o, (unsigned)rng_below(r, 8), chance(r, 45), &f, rip, imm);
     if (imm)
         put(o, rng_u64(r), 1);
@@ -576,7 +594,8 @@ static void gen_insn(struct out *o, unsigned classes, uint64_t rip)
     }
 }
 
-/* ---- states ---------------------------------------------------------------------------------------- */
+/* ---- states
+ * ---------------------------------------------------------------------------------------- */
 
 static void gen_fx(struct rng *r, unsigned classes, uint8_t *fx)
 {
@@ -617,7 +636,8 @@ static uint64_t undefined_of(const uint8_t *p, unsigned n)
     if (decode(p, n, MODE_64, &in) != DECODE_OK)
         return 0;
     for (unsigned i = 0; i < ARRAY_LEN(integer); i++)
-        if (integer[i].map == in.map && in.opcode >= integer[i].first && in.opcode <= integer[i].last)
+        if (integer[i].map == in.map && in.opcode >= integer[i].first &&
+            in.opcode <= integer[i].last)
             return integer[i].undefined;
     return 0;
 }
@@ -647,7 +667,9 @@ void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_c
         rip += o.n;
     }
     for (unsigned i = 0; i < 16; i++)
-        c->in.gpr[i] = chance(r, 55) ? window(r) : chance(r, 40) ? rng_below(r, 17) - 8 : interesting(r);
+        c->in.gpr[i] = chance(r, 55)   ? window(r)
+                       : chance(r, 40) ? rng_below(r, 17) - 8
+                                       : interesting(r);
     if (chance(r, 90))
         c->in.gpr[RSP] = (DIFF_DATA + 0x1000 + rng_below(r, 96) - 48) & ~UINT64_C(7);
     if (chance(r, 70) && (classes & DIFF_STR))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* diff_guest.c - cases on an engine: a machine of one VP in long mode that runs them in ring 3.
  *
- * Each exception has a handler in ring 0 that does OUT to the port of its number; the exit for it takes
- * the state from the registers and the stack frame. */
+ * Each exception has a handler in ring 0 that does OUT to the port of its number; the exit for it
+ * takes the state from the registers and the stack frame. */
 #include <stdio.h>
 #include <string.h>
 
@@ -116,7 +116,8 @@ static const struct exit_ops exits = {
     .pic_ack = pic_ack, .deadline = deadline,
 };
 
-/* ---- the machine ------------------------------------------------------------------------------------ */
+/* ---- the machine
+ * ------------------------------------------------------------------------------------ */
 
 static void poke64(struct diff_guest *g, uint64_t at, uint64_t v)
 {
@@ -158,7 +159,8 @@ static void put_gate(struct diff_guest *g, unsigned n)
     uint8_t code[4] = { 0xe6, (uint8_t)n, 0xf4, 0xf4 }; /* out %al, $n; hlt */
 
     (void)gmem_write(g->gmem, GPA(at), code, sizeof(code));
-    poke64(g, IDT_AT + n * 16, (to & 0xffff) | SEL_CODE0 << 16 | UINT64_C(0xee00) << 32 | (to >> 16 & 0xffff) << 48);
+    poke64(g, IDT_AT + n * 16,
+           (to & 0xffff) | SEL_CODE0 << 16 | UINT64_C(0xee00) << 32 | (to >> 16 & 0xffff) << 48);
     poke64(g, IDT_AT + n * 16 + 8, to >> 32);
 }
 
@@ -256,7 +258,8 @@ void diff_guest_free(struct diff_guest *g)
     free(g);
 }
 
-/* Only the lines of code that differ, as a guest would store them: the engine drops their blocks. */
+/* Only the lines of code that differ, as a guest would store them: the engine drops their blocks.
+ */
 static void put_code(struct diff_guest *g, const struct diff_case *c)
 {
     uint8_t want[sizeof(g->shown)];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* diff_host.c - cases on the host's own CPU, in a child process.
  *
- * Every case ends with a signal; its handler saves what came out of the case, writes the next one's
- * state over the signal frame and returns into it.  FS and GS belong to the cases, so the child calls
- * nothing of the C library once it runs. */
+ * Every case ends with a signal; its handler saves what came out of the case, writes the next
+ * one's state over the signal frame and returns into it.  FS and GS belong to the cases, so the
+ * child calls nothing of the C library once it runs. */
 #include <asm/prctl.h>
 #include <poll.h>
 #include <signal.h>
@@ -43,7 +43,10 @@ static NO_TLS long sys3(long nr, long a, long b, long c)
 {
     long r;
 
-    __asm__ volatile("syscall" : "=a"(r) : "a"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+    __asm__ volatile("syscall"
+                     : "=a"(r)
+                     : "a"(nr), "D"(a), "S"(b), "d"(c)
+                     : "rcx", "r11", "memory");
     return r;
 }
 
@@ -132,7 +135,8 @@ static _Noreturn void child(void)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
     stack_t ss = { .ss_sp = H->spare, .ss_size = sizeof(H->spare) };
-    struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    struct sigaction sa = { .sa_sigaction = on_signal,
+                            .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
     int fd = memfd_create("code", MFD_CLOEXEC); /* we write it where the cases cannot see it */
 
@@ -221,8 +225,8 @@ static bool answers(struct diff_host *h)
     return poll(&p, 1, 5000) == 1;
 }
 
-bool diff_host_run(struct diff_host *h, const struct diff_case *c, unsigned n, struct diff_result *ret,
-                   unsigned *ret_at)
+bool diff_host_run(struct diff_host *h, const struct diff_case *c, unsigned n,
+                   struct diff_result *ret, unsigned *ret_at)
 {
     char b = 0;
 

@@ -4,8 +4,9 @@
  *     diff_test [--cases N] [--seed S] [--max-insns N] [--classes int,sse,mmx,x87,str,avx,unmasked]
  *               [--mode interp|jit] [--strict] [--failures N]
  *
- * The seed is printed; the same seed makes the same cases.  A failure prints the smallest part of its
- * stream that still fails.  --strict compares flags that the architecture leaves undefined, too. */
+ * The seed is printed; the same seed makes the same cases.  A failure prints the smallest part of
+ * its stream that still fails.  --strict compares flags that the architecture leaves undefined,
+ * too. */
 #include <capstone/capstone.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -76,8 +77,8 @@ static bool fx_same(const struct diff_case *c, const uint8_t *host, const uint8_
     return memcmp(a + 160, b + 160, 256) == 0;
 }
 
-/* String instructions and those that save state go in pieces and in an order of the processor's choice:
- * CR2 tells the page only, or less. */
+/* String instructions and those that save state go in pieces and in an order of the processor's
+ * choice: CR2 tells the page only, or less. */
 static bool cr2_same(const struct diff_case *c, uint64_t a, uint64_t b)
 {
     bool page = a >> 12 == b >> 12;
@@ -117,9 +118,10 @@ static bool same(const struct run *t, const struct diff_case *c, const struct di
     if (get_le32(a->out.fx + 24) & 1 << 17) /* MXCSR.MM of AMD's processors: not offered */
         return true;
     return memcmp(a->out.gpr, b->out.gpr, sizeof(a->out.gpr)) == 0 && a->out.rip == b->out.rip &&
-           !((a->out.rflags ^ b->out.rflags) & flags_mask(t, c)) && fault_same(c, a, b) && a->n_changes == b->n_changes &&
-           a->hash == b->hash &&
-           memcmp(a->out.ymmh, b->out.ymmh, sizeof(a->out.ymmh)) == 0 && fx_same(c, a->out.fx, b->out.fx);
+           !((a->out.rflags ^ b->out.rflags) & flags_mask(t, c)) && fault_same(c, a, b) &&
+           a->n_changes == b->n_changes && a->hash == b->hash &&
+           memcmp(a->out.ymmh, b->out.ymmh, sizeof(a->out.ymmh)) == 0 &&
+           fx_same(c, a->out.fx, b->out.fx);
 }
 
 static void show_bytes(const char *what, unsigned i, const uint8_t *in, const uint8_t *h,
@@ -141,8 +143,8 @@ static void show_bytes(const char *what, unsigned i, const uint8_t *in, const ui
 static void show_word(const char *name, uint64_t in, uint64_t h, uint64_t g)
 {
     if (h != g)
-        printf("  %-7s before %016" PRIx64 " host %016" PRIx64 " engine %016" PRIx64 "\n", name, in, h,
-               g);
+        printf("  %-7s before %016" PRIx64 " host %016" PRIx64 " engine %016" PRIx64 "\n", name, in,
+               h, g);
 }
 
 static void show_code(struct run *t, const struct diff_case *c)
@@ -175,7 +177,8 @@ static void show(struct run *t, const struct diff_case *c, const struct diff_res
     for (unsigned i = 0; i < 16; i++)
         if (c->in.gpr[i])
             printf(" %s=%" PRIx64, gpr_name[i], c->in.gpr[i]);
-    printf(" rflags=%" PRIx64 "\n  host: vector %u error %#x cr2 %#" PRIx64 ", engine: vector %u error %#x cr2 %#" PRIx64 "\n",
+    printf(" rflags=%" PRIx64 "\n  host: vector %u error %#x cr2 %#" PRIx64
+           ", engine: vector %u error %#x cr2 %#" PRIx64 "\n",
            c->in.rflags, h->vector, h->error, h->cr2, g->vector, g->error, g->cr2);
     for (unsigned i = 0; i < 16; i++)
         show_word(gpr_name[i], c->in.gpr[i], h->out.gpr[i], g->out.gpr[i]);
@@ -187,7 +190,8 @@ static void show(struct run *t, const struct diff_case *c, const struct diff_res
     show_bytes("fdp ", 0, c->in.fx + 16, h->out.fx + 16, g->out.fx + 16, 8);
     show_bytes("mxcsr ", 0, c->in.fx + 24, h->out.fx + 24, g->out.fx + 24, 4);
     for (unsigned i = 0; i < 8; i++)
-        show_bytes("st", i, c->in.fx + 32 + i * 16, h->out.fx + 32 + i * 16, g->out.fx + 32 + i * 16, 10);
+        show_bytes("st", i, c->in.fx + 32 + i * 16, h->out.fx + 32 + i * 16,
+                   g->out.fx + 32 + i * 16, 10);
     for (unsigned i = 0; i < 16; i++)
         show_bytes("xmm", i, c->in.fx + 160 + i * 16, h->out.fx + 160 + i * 16,
                    g->out.fx + 160 + i * 16, 16);
@@ -196,9 +200,10 @@ static void show(struct run *t, const struct diff_case *c, const struct diff_res
                    g->out.ymmh + i * 16, 16);
     if (h->n_changes != g->n_changes || h->hash != g->hash)
         for (unsigned i = 0; i < MIN(MAX(h->n_changes, g->n_changes), 8u); i++)
-            printf("  memory host +%x = %016" PRIx64 "  engine +%x = %016" PRIx64 "\n",
-                   i < h->n_changes ? h->change[i].off : 0, i < h->n_changes ? h->change[i].value : 0,
-                   i < g->n_changes ? g->change[i].off : 0, i < g->n_changes ? g->change[i].value : 0);
+            printf(
+                "  memory host +%x = %016" PRIx64 "  engine +%x = %016" PRIx64 "\n",
+                i < h->n_changes ? h->change[i].off : 0, i < h->n_changes ? h->change[i].value : 0,
+                i < g->n_changes ? g->change[i].off : 0, i < g->n_changes ? g->change[i].value : 0);
 }
 
 static bool fails(struct run *t, const struct diff_case *c, struct diff_result *h,
@@ -206,11 +211,13 @@ static bool fails(struct run *t, const struct diff_case *c, struct diff_result *
 {
     unsigned at;
 
-    return diff_host_run(t->host, c, 1, h, &at) && (!diff_guest_run(t->guest, c, g) || !same(t, c, h, g));
+    return diff_host_run(t->host, c, 1, h, &at) &&
+           (!diff_guest_run(t->guest, c, g) || !same(t, c, h, g));
 }
 
 /* Leave instructions out while it still fails; then what does not matter becomes 0. */
-static void minimise(struct run *t, struct diff_case *c, struct diff_result *h, struct diff_result *g)
+static void minimise(struct run *t, struct diff_case *c, struct diff_result *h,
+                     struct diff_result *g)
 {
     for (unsigned i = 0; i < c->n && c->n > 1;) {
         struct diff_case less = *c;
@@ -248,8 +255,8 @@ static void report(struct run *t, uint64_t index, struct diff_case *c)
         printf("case %" PRIu64 " of seed %" PRIu64 " failed once, not again\n", index, t->o.seed);
     } else {
         minimise(t, c, &h, &g);
-        printf("case %" PRIu64 " of seed %" PRIu64 ", %u of its %u instructions:\n", index, t->o.seed,
-               c->n, before);
+        printf("case %" PRIu64 " of seed %" PRIu64 ", %u of its %u instructions:\n", index,
+               t->o.seed, c->n, before);
     }
     show(t, c, &h, &g);
 }
@@ -273,7 +280,8 @@ static void run_batch(struct run *t, uint64_t first, unsigned n)
     for (unsigned i = 0; i < n && t->failed < t->o.failures; i++) {
         struct diff_result g;
 
-        if (diff_guest_run(t->guest, &t->batch[i], &g) && same(t, &t->batch[i], &t->host_out[i], &g))
+        if (diff_guest_run(t->guest, &t->batch[i], &g) &&
+            same(t, &t->batch[i], &t->host_out[i], &g))
             continue;
         t->failed++;
         report(t, first + i, &t->batch[i]);
@@ -285,9 +293,9 @@ static unsigned parse_classes(const char *s)
     static const struct {
         const char *name;
         unsigned bit;
-    } names[] = { { "int", DIFF_INT }, { "sse", DIFF_SSE }, { "mmx", DIFF_MMX }, { "x87", DIFF_X87 },
-                  { "str", DIFF_STR }, { "avx", DIFF_AVX }, { "unmasked", DIFF_UNMASKED },
-                  { "all", DIFF_ALL } };
+    } names[] = { { "int", DIFF_INT },           { "sse", DIFF_SSE }, { "mmx", DIFF_MMX },
+                  { "x87", DIFF_X87 },           { "str", DIFF_STR }, { "avx", DIFF_AVX },
+                  { "unmasked", DIFF_UNMASKED }, { "all", DIFF_ALL } };
     unsigned v = 0;
 
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
@@ -348,8 +356,8 @@ int main(int argc, char **argv)
     for (uint64_t at = 0; at < t.o.cases && t.failed < t.o.failures; at += DIFF_BATCH)
         run_batch(&t, at, (unsigned)MIN(t.o.cases - at, (uint64_t)DIFF_BATCH));
     ok = !t.failed && t.skipped * 50 <= t.o.cases / DIFF_BATCH;
-    printf("%s 1 - %" PRIu64 " cases, %u failed, %u batches not run\n", ok ? "ok" : "not ok", t.o.cases,
-           t.failed, t.skipped);
+    printf("%s 1 - %" PRIu64 " cases, %u failed, %u batches not run\n", ok ? "ok" : "not ok",
+           t.o.cases, t.failed, t.skipped);
     cs_close(&t.cs);
     diff_guest_free(t.guest);
     diff_host_free(t.host);

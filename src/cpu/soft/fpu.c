@@ -4,8 +4,9 @@
  * Source: AMD64 APM volumes 1 (chapters 4 to 6) and 2 (chapter 11), Intel SDM volume 1 (8, 11, 13).
  * An unmasked x87 exception is found by looking at the status word after the instruction: the host
  * itself reports one only at the next waiting instruction, and before that the state has moved to
- * memory.  SSE instructions run with all exceptions masked on copies of their operands.  Not modelled:
- * whether an unmasked underflow or overflow is inexact besides (MXCSR.PE may be set where the processor does not).
+ * memory.  SSE instructions run with all exceptions masked on copies of their operands.
+ * Not modelled: whether an unmasked underflow or overflow is inexact besides (MXCSR.PE may be set
+ * where the processor does not); FERR and IGNNE (with CR0.NE clear #MF is raised all the same).
  * Called: run loop, soft.c, the block builder. */
 #include "cpu/soft/fpu_private.h"
 #include "cpu/soft/sse_table.h"
@@ -26,7 +27,8 @@ static inline void set_host_mxcsr(uint32_t v)
     __asm__ volatile("ldmxcsr %0" : : "m"(v));
 }
 
-/* ---- where the state is ------------------------------------------------------------------------- */
+/* ---- where the state is -------------------------------------------------------------------------
+ */
 
 uint32_t fpu_mxcsr(struct soft_vp *vp)
 {
@@ -177,7 +179,8 @@ void fpu_reset(struct soft_vp *vp)
         set_host_mxcsr(MXCSR_DEFAULT);
 }
 
-/* ---- may it run ------------------------------------------------------------------------------------ */
+/* ---- may it run
+ * ------------------------------------------------------------------------------------ */
 
 void fpu_check_sse(struct soft_vp *vp)
 {
@@ -220,7 +223,8 @@ void fpu_note(struct soft_vp *vp, const struct insn *in, const uint64_t *offset)
     }
 }
 
-/* ---- host code ------------------------------------------------------------------------------------- */
+/* ---- host code
+ * ------------------------------------------------------------------------------------- */
 
 bool fpu_pick(struct soft_vp *vp, const struct insn *in, enum stub_kind kind, struct fpu_op *op,
               struct stub *s)
@@ -242,8 +246,11 @@ static void append(struct stub *s, const struct stub *body)
 /* The instruction as a function; raises #UD when it is none. */
 static void pick_call(struct soft_vp *vp, const struct insn *in, struct fpu_op *op)
 {
-    struct stub body, s = { .kind = STUB_CALL };
+    struct stub body, s;
 
+    s.kind = STUB_CALL;
+    s.op = op;
+    s.n = 0;
     if (!fpu_pick(vp, in, STUB_CALL, op, &body))
         soft_raise(vp, EXC_UD);
     STUB(&s, 0x49, 0x89, 0xd1); /* mov %rdx, %r9 */
@@ -261,7 +268,8 @@ static void pick_call(struct soft_vp *vp, const struct insn *in, struct fpu_op *
         op->fn = (fpu_fn *)(uintptr_t)stub_scratch(vp->fpu_private->stubs, vp->vp.index, &s);
 }
 
-/* ---- the general helper ----------------------------------------------------------------------------- */
+/* ---- the general helper
+ * ----------------------------------------------------------------------------- */
 
 /* Which flags does an SSE instruction report when some exceptions are unmasked?  It ran masked. */
 static uint32_t xm_flags(uint32_t mxcsr, uint32_t raised)
@@ -273,7 +281,8 @@ static uint32_t xm_flags(uint32_t mxcsr, uint32_t raised)
     return raised;
 }
 
-/* Arithmetic that may end in a tiny number: of singles, of one element?  false: other instructions. */
+/* Arithmetic that may end in a tiny number: of singles, of one element?  false: other instructions.
+ */
 static bool tiny_kind(const struct insn *in, bool *ret_single, bool *ret_scalar)
 {
     unsigned pp = sse_pp(in);
@@ -321,8 +330,8 @@ static bool has_tiny(const struct insn *in, const uint8_t *v)
 }
 
 /* Runs op->fn with 'dst' a copy, and raises #XM when an unmasked exception turns up. */
-static uint64_t run_xm(struct soft_vp *vp, const struct insn *in, const struct fpu_op *op, void *dst,
-                       const void *src)
+static uint64_t run_xm(struct soft_vp *vp, const struct insn *in, const struct fpu_op *op,
+                       void *dst, const void *src)
 {
     uint32_t before = fpu_mxcsr(vp), raised, use = before & ~MXCSR_FLAGS;
     bool um = !(before & 0x800), entered = vp->fpu.entered;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* fpu_handler.c - SSE, MMX and x87 instructions as handlers of operations, made of host code.
  *
- *     [x87 live?]  [address, TLB lookup, alignment]  body (sse.c, x87.c)  [flags, FIP]  next operation
+ *     [x87 live?] [address, TLB lookup, alignment] [FIP] body (sse.c ...) [flags] next operation
  *
- * What the fast way cannot do jumps to the handler that calls the helper.  Registers are those of a
- * compiled handler: VP in RDI, operation in RSI (ops.h); callee-saved ones stay untouched.
+ * What the fast way cannot do jumps to the handler that calls the helper.  Registers are those of
+ * a compiled handler: VP in RDI, operation in RSI (ops.h); callee-saved ones stay untouched.
  * Called: build.c. */
 #include "cpu/soft/fpu_private.h"
 #include "cpu/soft/ops.h"
@@ -85,7 +85,8 @@ static bool put_linear(struct stub *s, const struct insn *in, uint32_t mode)
 /* R9 = host address of what it named, if the TLB has it. */
 static void put_lookup(struct stub *s, const struct fpu_op *op, struct slow *slow)
 {
-    uint32_t table = op->form == FPU_STORE ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
+    uint32_t table =
+        op->form == FPU_STORE ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
 
     if (op->align) {
         STUB(s, 0x41, 0xf6, 0xc1); /* test $align, %r9b */
@@ -105,7 +106,8 @@ static void put_lookup(struct stub *s, const struct fpu_op *op, struct slow *slo
     STUB(s, 0x4c, 0x03, 0x88); /* add addend, %r9 */
     stub_u32(s, table + offsetof(struct tlb_entry, addend));
 }
-_Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0, "put_lookup");
+_Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0,
+               "put_lookup");
 
 /* FIP, FOP, FCS, and FDP with its selector: the linear address is in R8. */
 static void put_pointers(struct stub *s, const struct insn *in, const struct fpu_op *op)
@@ -162,11 +164,15 @@ const void *fpu_handler(struct soft_vp *vp, const struct insn *in, uint32_t mode
                         const void *slow_to, struct fpu_traits *ret)
 {
     struct fpu_op op;
-    struct stub body, s = { .kind = STUB_HANDLER };
+    struct stub body, s; /* too large to be cleared each time */
     struct slow slow = { 0 };
 
+    s.kind = STUB_HANDLER;
+    s.op = &op;
+    s.n = 0;
     if (!(mode & MODE_FPU) || (in->prefixes & PFX_LOCK) ||
-        ((in->prefixes & PFX_VEX) && !(mode & MODE_AVX)) || !fpu_pick(vp, in, STUB_HANDLER, &op, &body))
+        ((in->prefixes & PFX_VEX) && !(mode & MODE_AVX)) ||
+        !fpu_pick(vp, in, STUB_HANDLER, &op, &body))
         return NULL;
     if (((op.flags & FPU_XM) && (mode & MODE_XM)) || ((op.flags & FPU_X87) && (mode & MODE_MF)))
         return NULL;

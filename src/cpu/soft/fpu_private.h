@@ -34,9 +34,9 @@ struct fx_image {
 };
 _Static_assert(sizeof(struct fx_image) == 512, "FXSAVE");
 
-/* What an instruction does, on operands that are in memory: guest registers in struct soft_vp, guest
- * memory at its host address or in a 32-byte aligned copy.  The result counts with FPU_FLAGS only: the
- * flags as LAHF and SETO give them, AH and AL.  A function never faults. */
+/* What an instruction does, on operands that are in memory: guest registers in struct soft_vp,
+ * guest memory at its host address or in a 32-byte aligned copy.  The result counts with FPU_FLAGS
+ * only: the flags as LAHF and SETO give them, AH and AL.  A function never faults. */
 typedef uint64_t fpu_fn(struct soft_vp *vp, void *dst, const void *src);
 
 enum fpu_form {

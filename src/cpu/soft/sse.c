@@ -457,7 +457,8 @@ bool sse_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, stru
     return row->shape <= MMX_LAST ? mmx_pick(in, row, op, s) : mixed_pick(in, row, op, s);
 }
 
-/* ---- what needs more than two operands ---------------------------------------------------------- */
+/* ---- what needs more than two operands ----------------------------------------------------------
+ */
 
 /* MASKMOVQ, MASKMOVDQU: bytes of r to [rDI], those whose mask byte in m has its top bit set. */
 static void maskmov_run(struct soft_vp *vp, const struct insn *in)

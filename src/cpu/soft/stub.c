@@ -71,10 +71,17 @@ void stub_cache_free(struct stub_cache *c)
 
 static uint32_t hash_of(const struct stub *s)
 {
-    uint64_t h = s->n;
+    uint64_t h = s->n, v = 0;
+    unsigned i = 0;
 
-    for (unsigned i = 0; i < s->n; i++)
-        h = (h ^ s->code[i]) * UINT64_C(0x9e3779b97f4a7c15) + (h >> 29);
+    for (; i + 8 < s->n; i += 8) {
+        memcpy(&v, s->code + i, 8);
+        h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    v = 0;
+    memcpy(&v, s->code + i, s->n - i);
+    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(h >> 40) % STUB_SLOTS;
 }
 
@@ -131,7 +138,8 @@ const void *stub_scratch(struct stub_cache *c, unsigned index, const struct stub
     unsigned eax = 0, ebx, ecx = 0, edx;
 
     memcpy(c->write + at, s->code, s->n);
-    /* What this thread has written it executes: the architecture wants a serialising instruction. */
+    /* What this thread has written it executes: the architecture wants a serialising instruction.
+     */
     __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx) : : "memory");
     return c->run + at;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* stub.h - small pieces of host code, made once and shared by the VPs of a partition.
  *
- * The memory has two mappings, one writable and one executable, so no page is ever both.  Stubs live
- * as long as the cache.  They have registers and immediates in their code, so a guest can make more of
- * them than there is room for.  Makers of handlers leave the address out when the cache is crowded, and
- * go without when it is full; functions (STUB_CALL) are then made anew for each call. */
+ * The memory has two mappings, one writable and one executable, so no page is ever both.  Stubs
+ * live as long as the cache.  They have registers and immediates in their code, so a guest can
+ * make more of them than there is room for.  Makers of handlers leave the address out when the
+ * cache is crowded, and go without when it is full; functions (STUB_CALL) are then made anew for
+ * each call. */
 #pragma once
+
+#include <string.h>
 
 #include "base/util.h"
 
@@ -21,8 +24,8 @@ enum stub_place { STUB_DST, STUB_SRC };
 struct fpu_op;
 
 /* Code under construction.  RDI is the VP and stays; RSI as well (STUB_CALL: the target operand;
- * STUB_HANDLER: the operation).  R9 is the memory operand (STUB_CALL: the source).  Free: RAX, RCX,
- * RDX, R8 and all XMM registers. */
+ * STUB_HANDLER: the operation).  R9 is the memory operand (STUB_CALL: the source).  Free: RAX,
+ * RCX, RDX, R8 and all XMM registers. */
 struct stub {
     enum stub_kind kind;
     const struct fpu_op *op; /* form and register offsets, known before code names a place */
@@ -44,8 +47,12 @@ bool stub_crowded(struct stub_cache *c);
 
 static inline void stub_put(struct stub *s, const void *bytes, size_t n)
 {
-    for (size_t i = 0; i < n && s->n < sizeof(s->code); i++)
-        s->code[s->n++] = ((const uint8_t *)bytes)[i];
+    if (s->n + n > sizeof(s->code)) {
+        s->n = sizeof(s->code); /* stub_get() refuses it */
+        return;
+    }
+    memcpy(s->code + s->n, bytes, n);
+    s->n = (uint8_t)(s->n + n);
 }
 
 /* STUB(s, 0x0f, 0x28, ...) appends bytes. */

@@ -112,7 +112,8 @@ bool x87_pick(const struct insn *in, struct fpu_op *op, struct stub *s)
     return ok;
 }
 
-/* ---- control ------------------------------------------------------------------------------------ */
+/* ---- control ------------------------------------------------------------------------------------
+ */
 
 static void fwait_run(struct soft_vp *vp, const struct insn *in)
 {

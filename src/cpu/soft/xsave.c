@@ -21,7 +21,8 @@ static unsigned n_xmm(const struct soft_vp *vp)
     return (vp->mode & MODE_SIZE) == MODE_64 ? 16 : 8;
 }
 
-/* ---- pieces of an image -------------------------------------------------------------------------- */
+/* ---- pieces of an image
+ * -------------------------------------------------------------------------- */
 
 static void put_x87(struct soft_vp *vp, uint8_t *im, bool wide)
 {
@@ -119,15 +120,14 @@ static void init_x87(struct soft_vp *vp)
     memset(fpu_fx(vp)->st, 0, sizeof(fpu_fx(vp)->st));
 }
 
-/* ---- FXSAVE, FXRSTOR ------------------------------------------------------------------------------ */
+/* ---- FXSAVE, FXRSTOR
+ * ------------------------------------------------------------------------------ */
 
 static uint64_t fx_address(struct soft_vp *vp, const struct insn *in, bool write)
 {
     uint64_t at;
 
-    if (vp->cr0 & CR0_EM)
-        soft_raise(vp, EXC_UD);
-    if (vp->cr0 & CR0_TS)
+    if (vp->cr0 & (CR0_EM | CR0_TS))
         soft_raise(vp, EXC_NM);
     at = insn_address(vp, in, 512, write);
     if (at & 15)
@@ -169,7 +169,8 @@ static void fxrstor_run(struct soft_vp *vp, const struct insn *in)
         get_xmm(vp, im, n_xmm(vp));
 }
 
-/* ---- LDMXCSR, STMXCSR ------------------------------------------------------------------------------ */
+/* ---- LDMXCSR, STMXCSR
+ * ------------------------------------------------------------------------------ */
 
 static void ldmxcsr_run(struct soft_vp *vp, const struct insn *in)
 {
@@ -188,7 +189,8 @@ static void stmxcsr_run(struct soft_vp *vp, const struct insn *in)
     mem_write32(vp, insn_address(vp, in, 4, true), fpu_mxcsr(vp));
 }
 
-/* ---- XSAVE ------------------------------------------------------------------------------------------ */
+/* ---- XSAVE
+ * ------------------------------------------------------------------------------------------ */
 
 static uint64_t xsave_address(struct soft_vp *vp, const struct insn *in, bool write)
 {
@@ -215,7 +217,8 @@ static unsigned image_end(uint64_t parts)
 }
 
 /* Writes the components 'what' of an image to guest memory, nothing else of it. */
-static void write_parts(struct soft_vp *vp, uint64_t at, const uint8_t *im, uint64_t what, bool mxcsr)
+static void write_parts(struct soft_vp *vp, uint64_t at, const uint8_t *im, uint64_t what,
+                        bool mxcsr)
 {
     if (what & XF_X87) {
         mem_write(vp, at, im, 24);
@@ -352,7 +355,8 @@ const struct helper *xsave_helper(const struct insn *in)
     }
 }
 
-/* ---- the image of a saved VP ---------------------------------------------------------------------- */
+/* ---- the image of a saved VP
+ * ---------------------------------------------------------------------- */
 
 void fpu_get_xsave(struct soft_vp *vp, uint8_t image[4096])
 {
