@@ -16,7 +16,8 @@ A test is a script:
 The payload is a shell script under busybox; lines 'VERDICT ok WHAT' and 'VERDICT not ok WHAT' on its
 console count.  When it ends the guest powers off.  Usage of every test: TEST.py BUILD [WORD]...;
 words pick tests by part of their name.  Environment: VERDIN_TEST_ENGINE (soft, kvm, auto; default
-soft), or 'qemu' to run the same guest under QEMU's TCG, which checks the test itself.
+soft); 'kvm-tcg' runs the kvm engine inside a QEMU that emulates hardware virtualization (kvm-lane);
+'qemu' runs the same guest under QEMU's TCG, which checks the test itself.
 """
 import os
 import pty
@@ -124,9 +125,11 @@ class Guest:
                     memory, "-kernel", kernel, "-initrd", None, "-append", append, "-display",
                     "none", "-serial", "stdio", "-monitor", "none"] + \
                    ["-" + a[2:] for a in args if a == "--no-reboot"]
+        rest = ["--append", append, "--memory", memory, "--cpus", str(cpus)] + args
+        if ENGINE == "kvm-tcg":
+            return [os.path.join(HERE, "kvm-lane"), build_dir(), kernel, None] + rest
         return [os.path.join(build_dir(), "verdin"), "run", "--engine", ENGINE, "--kernel", kernel,
-                "--initrd", None, "--append", append, "--memory", memory, "--cpus",
-                str(cpus)] + args
+                "--initrd", None] + rest
 
     @property
     def command(self):
