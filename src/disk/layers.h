@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* layers.h - disks over disks: fault, delay, throttle, mirror, trace.
+/* layers.h - disks over disks: fault, delay, throttle, mirror, trace, count.
  *
  * Each takes 'below' over and closes it when it is closed.  NULL: out of memory or too many
  * layers ('below' stays the caller's).  Settings may be changed at any time on the loop. */
@@ -47,3 +47,14 @@ struct disk *disk_mirror_new(struct disk *a, struct disk *b,
 /* ---- trace: one line a request (base/trace.h points disk.request and disk.answer) --------------- */
 
 struct disk *disk_trace_new(struct disk *below, const char *name);
+
+/* ---- count: what was asked of the disk, and how long it took ----------------------------------- */
+
+#define DISK_LATENCY_BUCKETS 24
+struct disk_counts {
+    uint64_t n[DISK_TRUNCATE + 1], bytes[DISK_TRUNCATE + 1]; /* by enum disk_op */
+    uint64_t errors;
+    uint64_t latency[DISK_LATENCY_BUCKETS]; /* [i]: requests that took less than 2^i us */
+};
+struct disk *disk_count_new(struct disk *below);
+void disk_count_get(struct disk *count, struct disk_counts *ret);

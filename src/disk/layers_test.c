@@ -90,6 +90,32 @@ TEST(throttle_keeps_to_its_limits)
     bench_done(&b);
 }
 
+TEST(count_knows_what_was_asked)
+{
+    struct bench b;
+    char buf[4096] = { 0 };
+    struct disk_counts c;
+    uint64_t waits = 0;
+
+    bench_init(&b, DISK_IO_AUTO);
+    struct disk *d = disk_count_new(raw(&b, "a", MIB));
+    EXPECT_EQ(disk_write_sync(d, 0, buf, 4096), 0);
+    EXPECT_EQ(disk_read_sync(d, 0, buf, 512), 0);
+    EXPECT_EQ(disk_read_sync(d, 512, buf, 512), 0);
+    EXPECT_EQ(disk_read_sync(d, 4 * MIB, buf, 512), -EINVAL); /* refused before any layer sees it */
+    disk_count_get(d, &c);
+    EXPECT_EQ(c.n[DISK_WRITE], 1);
+    EXPECT_EQ(c.bytes[DISK_WRITE], 4096);
+    EXPECT_EQ(c.n[DISK_READ], 2);
+    EXPECT_EQ(c.bytes[DISK_READ], 1024);
+    for (unsigned i = 0; i < DISK_LATENCY_BUCKETS; i++)
+        waits += c.latency[i];
+    EXPECT_EQ(waits, 3);
+    EXPECT_EQ(c.errors, 0);
+    EXPECT_OK(disk_close(d, &b.err));
+    bench_done(&b);
+}
+
 static void on_differs(void *ctx, uint64_t off, uint64_t len)
 {
     *(uint64_t *)ctx = off;

@@ -50,6 +50,7 @@ void machine_print_counters(struct machine *m, FILE *to)
         for (unsigned k = 0; k < n; k++)
             fprintf(to, "vp%u.%s %" PRIu64 "\n", i, c[k].name, c[k].value);
     }
+    storage_counters(&m->storage, to);
     vmbus_dump(m->bus, to);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "disk/layers.h"
 #include "vm/layout.h"
 #include "vm/machine_internal.h"
 
@@ -72,6 +73,26 @@ static int choose_place(struct storage *s, struct storage_unit *u, struct err *e
 
 /* ---- opening and closing ---------------------------------------------------------------------------------- */
 
+/* What the user limits, and what the monitor shows. */
+static int add_layers(const struct machine_disk *cfg, struct disk **d, struct err *err)
+{
+    struct disk_limits limits = { .iops = cfg->iops, .bytes_per_s = cfg->bytes_per_s };
+    struct disk *over = *d;
+
+    if (limits.iops || limits.bytes_per_s)
+        over = disk_throttle_new(over, &limits);
+    if (over) {
+        *d = over;
+        over = disk_count_new(over);
+    }
+    if (!over) {
+        disk_close(*d, NULL);
+        return err_set(err, ENOMEM, "'%s': out of memory", cfg->path);
+    }
+    *d = over;
+    return 0;
+}
+
 static int open_disk(struct storage *s, const struct machine_disk *cfg, struct disk **ret,
                      struct err *err)
 {
@@ -88,7 +109,19 @@ static int open_disk(struct storage *s, const struct machine_disk *cfg, struct d
         disk_close(*ret, NULL);
         return err_set(err, EINVAL, "'%s': an empty file is no disk", cfg->path);
     }
-    return 0;
+    return add_layers(cfg, ret, err);
+}
+
+/* The kind of the image beneath our layers. */
+static const char *format_of(struct disk *d)
+{
+    struct disk *below = disk_below(d);
+
+    while (below && (strcmp(d->ops->name, "count") == 0 || strcmp(d->ops->name, "throttle") == 0)) {
+        d = below;
+        below = disk_below(d);
+    }
+    return d->kind;
 }
 
 static void close_disk(struct storage_unit *u)
@@ -179,6 +212,8 @@ static int plug(struct storage *s, struct storage_unit *u, struct err *err)
 
     if (r == 0 && u->cfg.path[0])
         r = open_disk(s, &u->cfg, &u->disk, err);
+    if (r == 0 && u->disk)
+        u->kind = format_of(u->disk);
     if (r < 0)
         return r;
     scsi_identity_make(&id, u->disk, u->cfg.path[0] ? u->cfg.path : u->name);
@@ -273,8 +308,40 @@ int storage_insert(struct storage *s, const char *name, const char *path, struct
         u->cfg.path = copy;
     }
     u->disk = medium;
+    u->kind = format_of(medium);
     scsi_optical_change(u->unit, medium, true);
     return 0;
+}
+
+static void print_latency(const struct disk_counts *c, FILE *to)
+{
+    fprintf(to, "         wait:");
+    for (unsigned i = 0; i < DISK_LATENCY_BUCKETS; i++)
+        if (c->latency[i])
+            fprintf(to, " <%lluus %llu", 1ull << i, (unsigned long long)c->latency[i]);
+    fprintf(to, "\n");
+}
+
+void storage_counters(struct storage *s, FILE *to)
+{
+    struct disk_counts c;
+
+    for (unsigned i = 0; i < STORAGE_UNITS; i++) {
+        const struct storage_unit *u = &s->unit[i];
+        if (u->state == UNIT_FREE || !u->disk)
+            continue;
+        disk_count_get(u->disk, &c);
+        fprintf(to,
+                "%-8s reads %llu (%llu KiB) writes %llu (%llu KiB) flushes %llu discards %llu "
+                "errors %llu\n",
+                u->name, (unsigned long long)c.n[DISK_READ],
+                (unsigned long long)(c.bytes[DISK_READ] / KIB),
+                (unsigned long long)c.n[DISK_WRITE],
+                (unsigned long long)(c.bytes[DISK_WRITE] / KIB),
+                (unsigned long long)c.n[DISK_FLUSH], (unsigned long long)c.n[DISK_DISCARD],
+                (unsigned long long)c.errors);
+        print_latency(&c, to);
+    }
 }
 
 void storage_list(struct storage *s, FILE *to)
@@ -284,7 +351,7 @@ void storage_list(struct storage *s, FILE *to)
         if (u->state == UNIT_FREE)
             continue;
         fprintf(to, "%-8s %-5s %10llu MiB  %s%s%s\n", u->name,
-                u->disk ? u->disk->kind : "empty",
+                u->disk ? u->kind : "empty",
                 (unsigned long long)(u->disk ? u->disk->size / MIB : 0), u->cfg.path,
                 u->disk && u->disk->read_only ? " (read-only)" : "",
                 u->state == UNIT_LEAVING ? " (leaving)" : "");

@@ -26,6 +26,7 @@ struct storage_unit {
     unsigned controller, lun; /* IDE: channel, device */
     char name[32];            /* "scsi0:3", "ide1:0": what the user calls it */
     struct disk *disk;        /* NULL: empty drive */
+    const char *kind;         /* of the image */
     struct scsi_unit *unit;
     struct stor *accelerator; /* IDE disks: the same over VMBus */
     struct work close_work;   /* a detached disk is closed outside of callbacks */
@@ -51,5 +52,6 @@ int storage_remove(struct storage *s, const char *name, struct err *err);
 int storage_insert(struct storage *s, const char *name, const char *path, struct err *err);
 int storage_eject(struct storage *s, const char *name, bool force, struct err *err);
 void storage_list(struct storage *s, FILE *to);
+void storage_counters(struct storage *s, FILE *to);
 void storage_save(struct storage *s, struct buf *to);
 int storage_load(struct storage *s, struct bytes *from, struct err *err);
