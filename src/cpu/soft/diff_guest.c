@@ -116,8 +116,7 @@ static const struct exit_ops exits = {
     .pic_ack = pic_ack, .deadline = deadline,
 };
 
-/* ---- the machine
- * ------------------------------------------------------------------------------------ */
+/* ---- the machine --------------------------------------------------------------------------------- */
 
 static void poke64(struct diff_guest *g, uint64_t at, uint64_t v)
 {
