@@ -201,20 +201,14 @@ static void kvm_extint(struct partition *p, bool level)
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
-static uint64_t guest_tsc(struct kvm_vp *v)
-{
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry e;
-    } m = { .head.nmsrs = 1, .e.index = 0x10 };
-
-    return ioctl(v->fd, KVM_GET_MSRS, &m) == 1 ? m.e.data : 0;
-}
+#define MSR_TSC 0x10
 
 static void learn_tsc(struct kvm_partition *k)
 {
-    uint64_t before = __rdtsc(), guest = guest_tsc(kvm_vp_of(k->part.vp[0])), after = __rdtsc();
+    uint64_t guest = 0, before = __rdtsc(), after;
 
+    kvm_get_msr(kvm_vp_of(k->part.vp[0]), MSR_TSC, &guest);
+    after = __rdtsc();
     k->tsc_offset = guest - (before + (after - before) / 2);
 }
 
@@ -234,12 +228,8 @@ static void kvm_set_tsc(struct partition *p, uint64_t value)
         struct kvm_vp *v = kvm_vp_of(p->vp[i]);
         struct kvm_device_attr a = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
                                      .addr = (uintptr_t)&offset };
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry e;
-        } m = { .head.nmsrs = 1, .e = { .index = 0x10, .data = __rdtsc() + offset } };
         if (ioctl(v->fd, KVM_SET_DEVICE_ATTR, &a) < 0)
-            ioctl(v->fd, KVM_SET_MSRS, &m);
+            kvm_set_msr(v, MSR_TSC, __rdtsc() + offset);
     }
     learn_tsc(k);
 }

@@ -66,6 +66,8 @@ void kvm_wake(struct kvm_vp *v); /* out of KVM_RUN, to look at something; goes o
 void kvm_set_deadline(struct vp *vp, uint64_t at_ns);
 
 /* state.c */
+bool kvm_get_msr(struct kvm_vp *v, uint32_t index, uint64_t *ret); /* false: this host has none */
+bool kvm_set_msr(struct kvm_vp *v, uint32_t index, uint64_t value);
 void kvm_get_regs(struct vp *vp, struct vp_regs *ret);
 void kvm_set_regs(struct vp *vp, const struct vp_regs *regs);
 void kvm_get_state(struct vp *vp, struct vp_state *ret);

@@ -173,17 +173,41 @@ static const struct msr_row msr_rows[] = {
     MSR_ROW(0x48, spec_ctrl),         MSR_ROW(0xda0, xss),
 };
 
-struct msr_batch {
-    struct kvm_msrs head;
-    struct kvm_msr_entry e[1];
-};
-
 /* One at a time: KVM stops a batch at the first MSR that this host lacks, and hosts differ. */
+static bool msr_ioctl(struct kvm_vp *v, unsigned long what, uint32_t index, uint64_t *value)
+{
+    _Alignas(struct kvm_msrs) uint8_t raw[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+    struct kvm_msrs *m = (struct kvm_msrs *)(void *)raw;
+
+    memset(raw, 0, sizeof raw);
+    m->nmsrs = 1;
+    m->entries[0] = (struct kvm_msr_entry){ .index = index, .data = *value };
+    if (ioctl(v->fd, what, m) != 1)
+        return false;
+    *value = m->entries[0].data;
+    return true;
+}
+
+bool kvm_get_msr(struct kvm_vp *v, uint32_t index, uint64_t *ret)
+{
+    uint64_t value = 0;
+
+    if (!msr_ioctl(v, KVM_GET_MSRS, index, &value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool kvm_set_msr(struct kvm_vp *v, uint32_t index, uint64_t value)
+{
+    return msr_ioctl(v, KVM_SET_MSRS, index, &value);
+}
+
 static void get_msrs(struct kvm_vp *v, struct vp_msrs *m)
 {
     for (unsigned i = 0; i < ARRAY_LEN(msr_rows); i++) {
-        struct msr_batch b = { .head.nmsrs = 1, .e[0].index = msr_rows[i].index };
-        uint64_t value = ioctl(v->fd, KVM_GET_MSRS, &b) == 1 ? b.e[0].data : 0;
+        uint64_t value = 0;
+        kvm_get_msr(v, msr_rows[i].index, &value);
         memcpy((char *)m + msr_rows[i].off, &value, sizeof value);
     }
 }
@@ -191,9 +215,9 @@ static void get_msrs(struct kvm_vp *v, struct vp_msrs *m)
 static void set_msrs(struct kvm_vp *v, const struct vp_msrs *m)
 {
     for (unsigned i = 0; i < ARRAY_LEN(msr_rows); i++) {
-        struct msr_batch b = { .head.nmsrs = 1, .e[0].index = msr_rows[i].index };
-        memcpy(&b.e[0].data, (const char *)m + msr_rows[i].off, sizeof b.e[0].data);
-        ioctl(v->fd, KVM_SET_MSRS, &b);
+        uint64_t value;
+        memcpy(&value, (const char *)m + msr_rows[i].off, sizeof value);
+        kvm_set_msr(v, msr_rows[i].index, value);
     }
 }
 
