@@ -78,9 +78,16 @@ class Guest:
     """One run of verdin (or QEMU) with a guest made for it."""
 
     def __init__(self, t, flavour, payload, cpus=1, memory="512M", append="", modules=None,
-                 files=(), args=(), kernel=None, terminal=False, seconds=180):
+                 files=(), args=(), kernel=None, terminal=False, seconds=180, restore=None):
         self.t = t
         self.deadline = time.monotonic() + seconds * PATIENCE
+        self.terminal = None
+        if restore:
+            self.initrd = None
+            self.command = [os.path.join(build_dir(), "verdin"), "run", "--engine", ENGINE,
+                            "--restore", restore, "--memory", memory, "--cpus", str(cpus), *args]
+            self._start(terminal)
+            return
         folder = fetched(flavour)
         self.initrd = os.path.join(t.folder, f"{len(t.guests)}.cpio")
         script = os.path.join(t.folder, "payload")
@@ -98,12 +105,14 @@ class Guest:
         subprocess.run(cmd, check=True)
         self.command = self._command(kernel or os.path.join(folder, "vmlinuz"), cpus, memory,
                                      ("console=ttyS0 " + append).strip(), list(args))
+        self._start(terminal)
+
+    def _start(self, terminal):
         self.text = ""     # all that the guest's console said
         self.lines = []    # the same in lines with the time of each: (seconds, text)
         self.seen = 0      # expect() has looked at self.text up to here
         self.partial = ""
         self.err = tempfile.TemporaryFile()
-        self.terminal = None
         if terminal:
             self.terminal, slave = pty.openpty()
             self.p = subprocess.Popen(self.command, stdin=slave, stdout=slave, stderr=self.err,
@@ -116,7 +125,7 @@ class Guest:
                                       stderr=self.err)
             self.out = self.p.stdout.fileno()
         self.begin = time.monotonic()
-        t.guests.append(self)
+        self.t.guests.append(self)
 
     @staticmethod
     def _command(kernel, cpus, memory, append, args):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reboot, power-off, shutdown by the integration service, panic, triple fault, time-out."""
+import os
 import re
 
 from guest import ENGINE, HV_MODULES, Guest, Skip, main, test, variants
@@ -131,6 +132,35 @@ def monitor_pause_registers_continue(t):
     g.send("echo alive\n")
     g.expect(r"^alive\n", seconds=10)
     g.send("off\n")
+    g.ends(0)
+    g.no_complaints()
+
+
+@variants("saved_and_restored_with_{}_cpus", [(1,), (2,)])
+def save_restore(t, cpus):
+    only_verdin()
+    # A program that computes across the save, and a timer.
+    payload = r'''
+echo BOOT
+n=0
+while [ $n -lt 12 ]; do
+    n=$((n + 1))
+    echo "COUNT $n $(head -c 100000 /bin/busybox | sha256sum | cut -c1-16)"
+    usleep 300000
+done
+dmesg | grep -c COUNT
+'''
+    saved = os.path.join(t.folder, "saved")
+    g = Guest(t, "cloud-amd64", payload, cpus=cpus, memory="256M", terminal=True)
+    words = g.expect(r"^COUNT 3 (\w+)\n").group(1)
+    g.send(f"\x1dsave {saved}\r")
+    g.expect(r"saved; the machine is paused", seconds=30)
+    g.send("quit\r")
+    g.ends(0)
+    g = Guest(t, "cloud-amd64", None, cpus=cpus, memory="256M", restore=saved)
+    first = int(g.expect(r"^COUNT (\d+) ", seconds=20).group(1))
+    t.check(f"goes on at {first}", 3 <= first <= 6)
+    t.check("computes the same", g.expect(r"^COUNT 12 (\w+)\n").group(1) == words)
     g.ends(0)
     g.no_complaints()
 
