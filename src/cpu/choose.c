@@ -19,6 +19,7 @@
 #define KICK_NS    (12 * NS_PER_MS) /* from the start of KVM's thread, its VM included */
 #define ABANDON_NS (28 * NS_PER_MS)
 #define ROUNDS_MAX 50
+#define HARDWARE_MIPS 1000u /* less than any processor that runs guests by itself */
 
 /* ---- the guest ----------------------------------------------------------------------------------------- */
 
@@ -277,7 +278,7 @@ static bool measure(enum engine_kind kind, uint64_t *ret_mips, char *why, size_t
         pthread_mutex_unlock(&m->lock);
     }
     if (!wait_done(m, ABANDON_NS)) {
-        snprintf(why, why_size, "a test guest on /dev/kvm does not come back within %u ms",
+        snprintf(why, why_size, "a test guest does not come back within %u ms",
                  (unsigned)(ABANDON_NS / NS_PER_MS));
     } else if (m->r < 0) {
         snprintf(why, why_size, "%.200s", m->err.text);
@@ -304,12 +305,15 @@ enum engine_kind engine_choose(char *why, size_t why_size)
         return ENGINE_SOFT;
     }
     if (!measure(ENGINE_KVM, &kvm, reason, sizeof reason)) {
-        snprintf(why, why_size, "soft: %s", reason);
+        snprintf(why, why_size, "soft: on /dev/kvm %s", reason);
         return ENGINE_SOFT;
     }
-    if (!measure(ENGINE_SOFT, &soft, reason, sizeof reason)) {
-        snprintf(why, why_size, "kvm: the soft engine fails: %s", reason);
-        return ENGINE_KVM;
+    /* A busy host may leave the second guest no time to run: then the first result must speak for
+     * itself. */
+    if (!measure(ENGINE_SOFT, &soft, reason, sizeof reason) && kvm < HARDWARE_MIPS) {
+        snprintf(why, why_size, "soft: /dev/kvm runs a test guest at %llu MIPS, hardware does %u",
+                 (unsigned long long)kvm, HARDWARE_MIPS);
+        return ENGINE_SOFT;
     }
     if (kvm >= soft) {
         snprintf(why, why_size, "kvm: runs a test guest at %llu MIPS, the soft engine at %llu",
