@@ -289,9 +289,13 @@ static bool tiny_kind(const struct insn *in, bool *ret_single, bool *ret_scalar)
         *ret_scalar = (in->opcode & 9) == 9;
         return true;
     }
+    *ret_scalar = pp >= 2;
+    if (in->map == MAP_0F3A) { /* DPPS, DPPD */
+        *ret_single = in->opcode == 0x40;
+        return (in->opcode & 0xfe) == 0x40;
+    }
     if (in->map != MAP_0F)
         return false;
-    *ret_scalar = pp >= 2;
     switch (in->opcode) {
     case 0x58: case 0x59: case 0x5c: case 0x5e:
         *ret_single = pp == 0 || pp == 2;
