@@ -52,14 +52,14 @@ static void on_requests(struct work *w)
         end(m, MACHINE_STOPPED);
     else if (what & REQUEST_EXIT)
         end(m, MACHINE_EXITED);
-    else if (what & REQUEST_DIED)
-        end(m, MACHINE_DIED);
     else if (what & REQUEST_POWER_OFF)
         end(m, MACHINE_OFF);
     else if ((what & REQUEST_RESET) && m->cfg.no_reboot)
         end(m, MACHINE_REBOOTED);
     else if (what & REQUEST_RESET)
         machine_reset(m);
+    else if (what & REQUEST_DIED) /* last: who asked for a reset may run into a fault before it comes */
+        end(m, MACHINE_DIED);
 }
 
 /* A triple fault is how a PC without a better idea reboots (Linux: reboot=t).  But one that comes
@@ -517,7 +517,9 @@ static void finish_reset(struct machine *m)
     partition_reset(m->part);
     mainboard_reset(&m->board);
     hv_reset(m->hv);
-    __atomic_fetch_and(&m->requests, ~(uint32_t)REQUEST_RESET, __ATOMIC_SEQ_CST);
+    /* What VPs wanted before, or died of, is void. */
+    __atomic_fetch_and(&m->requests, ~(uint32_t)(REQUEST_RESET | REQUEST_DIED), __ATOMIC_SEQ_CST);
+    m->death[0] = 0;
     if (load(m, &err) < 0) {
         snprintf(m->death, sizeof m->death, "cannot load the kernel again: %s", err.text);
         end(m, MACHINE_DIED);
