@@ -57,6 +57,8 @@ guests: all
 bench: all
 	@tools/install-deps guests test bench
 	@tests/bench/run $(BUILD)
+	@echo; echo "Disk library: speed against the bare io_uring loop, qemu-img and cp (1.0: as fast)"
+	@tests/bench/disk.py $(BUILD)/src/disk/disk_bench $(BUILD)/src/bin/verdin-disk-tool
 
 fuzz:
 	@tools/install-deps build fuzz
