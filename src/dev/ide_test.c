@@ -212,6 +212,38 @@ TEST(dma_moves_sectors_through_the_prd_table)
     free(b);
 }
 
+TEST(trim_does_every_range)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    uint8_t list[512] = { 0 }, s[512];
+
+    setup(b);
+    put_le64(list, UINT64_C(8) << 48 | 24); /* not in order, and a gap between */
+    put_le64(list + 24, UINT64_C(4) << 48 | 8);
+    put_le64(list + 32, UINT64_C(4) << 48 | 12);
+    gmem_write(b->gmem, GPA(BUFFER), list, sizeof list);
+    prd(b, 0, BUFFER, 512, true);
+    pio_write(&b->t.bus, BM + BM_PRDT, 4, PRDT);
+    out8(&b->t, 0x1f0 + ATA_FEATURES, 1);
+    task(b, 0x1f0, 0, 1, ATA_DATA_SET_MANAGEMENT, true);
+    out8(&b->t, BM + BM_COMMAND, BM_START);
+    EXPECT_EQ(wait(b, 0x1f0), ATA_DRDY | ATA_DSC);
+    for (unsigned at = 8; at < 32; at += 4) {
+        task(b, 0x1f0, at, 1, ATA_READ_SECTORS, false);
+        EXPECT(wait(b, 0x1f0) & ATA_DRQ);
+        read_data(b, 0x1f0, s, 512);
+        EXPECT_EQ(s[0], at < 16 || at >= 24 ? 0 : at);
+    }
+    put_le64(list + 8, UINT64_C(1) << 48 | DISK_SECTORS);
+    gmem_write(b->gmem, GPA(BUFFER), list, sizeof list);
+    task(b, 0x1f0, 0, 1, ATA_DATA_SET_MANAGEMENT, true);
+    out8(&b->t, BM + BM_COMMAND, 0);
+    out8(&b->t, BM + BM_COMMAND, BM_START);
+    EXPECT(wait(b, 0x1f0) & ATA_ERR);
+    teardown(b);
+    free(b);
+}
+
 static void packet(struct bench *b, const uint8_t cdb[12], unsigned limit)
 {
     out8(&b->t, 0x170 + ATA_FEATURES, 0);
