@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "cpu/engine.h"
+#include "cpu/bare_exits.h"
 
 #define RUN_NS     (5 * NS_PER_MS)  /* of one engine */
 #define KICK_NS    (12 * NS_PER_MS) /* from the start of KVM's thread, its VM included */
@@ -104,11 +104,6 @@ struct measure {
     bool done, abandoned;
 };
 
-static uint32_t pio_read(void *owner, struct vp *vp, uint16_t port, unsigned size)
-{
-    return UINT32_MAX;
-}
-
 static void pio_write(void *owner, struct vp *vp, uint16_t port, unsigned size, uint32_t value)
 {
     struct measure *m = owner;
@@ -120,28 +115,9 @@ static void pio_write(void *owner, struct vp *vp, uint16_t port, unsigned size, 
         vp_kick(vp);
 }
 
-static uint64_t mmio_read(void *owner, struct vp *vp, gpa_t at, unsigned size)
-{
-    return UINT64_MAX;
-}
-
-static void mmio_write(void *owner, struct vp *vp, gpa_t at, unsigned size, uint64_t value)
-{
-}
-
-static bool msr_read(void *owner, struct vp *vp, uint32_t msr, uint64_t *ret)
-{
-    return false;
-}
-
-static bool msr_write(void *owner, struct vp *vp, uint32_t msr, uint64_t value)
-{
-    return false;
-}
-
 static const struct exit_ops measure_exits = {
-    .pio_read = pio_read, .pio_write = pio_write, .mmio_read = mmio_read,
-    .mmio_write = mmio_write, .msr_read = msr_read, .msr_write = msr_write,
+    .pio_read = bare_pio_read, .pio_write = pio_write, .mmio_read = bare_mmio_read,
+    .mmio_write = bare_mmio_write, .msr_read = bare_msr_read, .msr_write = bare_msr_write,
 };
 
 static void set_vp(struct measure *m, struct vp *vp)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cpu/bare_exits.h"
 #include "cpu/engine.h"
 #include "vm/boot.h"
 
@@ -123,25 +124,6 @@ static void mmio_write(void *owner, struct vp *vp, gpa_t at, unsigned size, uint
         memcpy(t->io_memory + (at.v - IO_MEMORY), &value, size);
 }
 
-static bool msr_read(void *owner, struct vp *vp, uint32_t msr, uint64_t *ret)
-{
-    return false;
-}
-
-static bool msr_write(void *owner, struct vp *vp, uint32_t msr, uint64_t value)
-{
-    return false;
-}
-
-static bool hypercall(void *owner, struct vp *vp, struct hypercall *h)
-{
-    return false;
-}
-
-static void eoi(void *owner, struct vp *vp, uint8_t vector)
-{
-}
-
 static int pic_ack(void *owner)
 {
     struct tiny *t = owner;
@@ -160,14 +142,10 @@ static int pic_ack(void *owner)
     return (int)(n < 8 ? 8 + n : 0x70 + n - 8);
 }
 
-static void deadline(void *owner, struct vp *vp)
-{
-}
-
 static const struct exit_ops exits = {
     .pio_read = pio_read, .pio_write = pio_write, .mmio_read = mmio_read, .mmio_write = mmio_write,
-    .msr_read = msr_read, .msr_write = msr_write, .hypercall = hypercall, .eoi = eoi,
-    .pic_ack = pic_ack, .deadline = deadline,
+    .msr_read = bare_msr_read, .msr_write = bare_msr_write, .hypercall = bare_hypercall,
+    .eoi = bare_eoi, .pic_ack = pic_ack, .deadline = bare_deadline,
 };
 
 /* ---- VPs ------------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/test.h"
+#include "cpu/bare_exits.h"
 #include "cpu/engine.h"
 
 #define CODE        0x100000
@@ -54,42 +55,11 @@ static uint64_t mmio_read(void *owner, struct vp *vp, gpa_t at, unsigned size)
     return 0x1122334455667788;
 }
 
-static void mmio_write(void *owner, struct vp *vp, gpa_t at, unsigned size, uint64_t value)
-{
-}
-
-static bool msr_read(void *owner, struct vp *vp, uint32_t msr, uint64_t *ret)
-{
-    return false;
-}
-
-static bool msr_write(void *owner, struct vp *vp, uint32_t msr, uint64_t value)
-{
-    return false;
-}
-
-static bool hypercall(void *owner, struct vp *vp, struct hypercall *h)
-{
-    return false;
-}
-
-static void eoi(void *owner, struct vp *vp, uint8_t vector)
-{
-}
-
-static int pic_ack(void *owner)
-{
-    return -1;
-}
-
-static void deadline(void *owner, struct vp *vp)
-{
-}
-
 static const struct exit_ops exits = {
-    .pio_read = pio_read, .pio_write = pio_write, .mmio_read = mmio_read, .mmio_write = mmio_write,
-    .msr_read = msr_read, .msr_write = msr_write, .hypercall = hypercall, .eoi = eoi,
-    .pic_ack = pic_ack, .deadline = deadline,
+    .pio_read = pio_read, .pio_write = pio_write, .mmio_read = mmio_read,
+    .mmio_write = bare_mmio_write, .msr_read = bare_msr_read, .msr_write = bare_msr_write,
+    .hypercall = bare_hypercall, .eoi = bare_eoi, .pic_ack = bare_pic_ack,
+    .deadline = bare_deadline,
 };
 
 static void put(struct guest *g, uint64_t at, uint64_t v)
