@@ -149,7 +149,8 @@ while :; do dd if=/dev/urandom of=/mnt/noise bs=16k count=200 2>/dev/null; done
     g.p.wait()
     p = subprocess.run([os.path.join(build_dir(), "verdin"), "disk", "check", path], check=False,
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    t.check("the image passes its check", p.returncode == 0)
+    # 3: good, but space that was allocated ahead is lost (verdin-disk(1)).
+    t.check("the image passes its check", p.returncode in (0, 3))
     g = Guest(t, "cloud-amd64", HELPERS + r'''
 wait_for /dev/sda
 check "the journal recovers" 'mount -t ext4 /dev/sda /mnt'
