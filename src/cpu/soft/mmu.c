@@ -79,12 +79,43 @@ static uint64_t write_page(const struct soft_vp *vp, const struct tlb_entry *e)
     return (e->tag + e->addend - (uint64_t)(uintptr_t)vp->soft->gmem->base) >> PAGE_SHIFT;
 }
 
-static void drop_write(struct soft_vp *vp, struct tlb_entry *e)
+/* A write entry as a number, and back. */
+static uint32_t write_ref(const struct tlb_set *set, size_t slot)
 {
+    return (uint32_t)(set->index * TLB_ENTRIES + slot + 1);
+}
+
+static struct tlb_set *ref_set(const struct mmu_state *m, uint32_t ref)
+{
+    return m->sets[(ref - 1) / TLB_ENTRIES];
+}
+
+static void chain_add(struct write_bucket *b, struct tlb_set *set, size_t slot)
+{
+    set->next[slot] = b->first;
+    b->first = write_ref(set, slot);
+}
+
+static void chain_remove(struct mmu_state *m, struct write_bucket *b, struct tlb_set *set, size_t slot)
+{
+    uint32_t ref = write_ref(set, slot), *at = &b->first;
+
+    while (*at != ref)
+        at = &ref_set(m, *at)->next[(*at - 1) % TLB_ENTRIES];
+    *at = set->next[slot];
+}
+
+static void drop_write(struct soft_vp *vp, struct tlb_set *set, size_t slot)
+{
+    struct tlb_entry *e = &set->tlb.write[slot];
+    struct write_bucket *b;
+
     if (tlb_is_empty(e))
         return;
-    bucket_sub(bucket_of(vp->mmu, write_page(vp, e)));
-    e->tag = tlb_empty(tlb_slot(e->tag));
+    b = bucket_of(vp->mmu, write_page(vp, e));
+    chain_remove(vp->mmu, b, set, slot);
+    bucket_sub(b);
+    e->tag = tlb_empty(slot);
 }
 
 /* Drop all write entries for a page.  The VP is the caller's or stands at a safe point. */
@@ -92,21 +123,15 @@ static void drop_page_writes(struct soft_vp *vp, void *arg)
 {
     struct mmu_state *m = vp->mmu;
     uint64_t page = *(const uint64_t *)arg;
-    struct write_bucket *b = bucket_of(m, page);
+    uint32_t next;
 
-    if (b->count && b->set < m->n_sets) {
-        struct tlb_entry *e = &m->sets[b->set]->tlb.write[b->slot];
+    for (uint32_t ref = bucket_of(m, page)->first; ref; ref = next) {
+        struct tlb_set *set = ref_set(m, ref);
+        size_t slot = (ref - 1) % TLB_ENTRIES;
 
-        if (!tlb_is_empty(e) && write_page(vp, e) == page)
-            drop_write(vp, e);
-    }
-    for (unsigned i = 0; b->count && i < m->n_sets; i++) {
-        struct tlb_entry *e = m->sets[i]->tlb.write, *end = e + TLB_ENTRIES;
-        uint64_t host = (uint64_t)(uintptr_t)vp->soft->gmem->base + (page << PAGE_SHIFT);
-
-        for (; e < end; e++)
-            if (e->tag + e->addend == host && !tlb_is_empty(e))
-                drop_write(vp, e);
+        next = set->next[slot];
+        if (write_page(vp, &set->tlb.write[slot]) == page)
+            drop_write(vp, set, slot);
     }
 }
 
@@ -139,13 +164,13 @@ void mmu_sync_dirty(struct soft_vp *vp)
     struct mmu_state *m = vp->mmu;
 
     for (unsigned i = 0; i < m->n_sets; i++) {
-        struct tlb_entry *e = m->sets[i]->tlb.write, *end = e + TLB_ENTRIES;
+        for (size_t slot = 0; slot < TLB_ENTRIES; slot++) {
+            const struct tlb_entry *e = &m->sets[i]->tlb.write[slot];
 
-        for (; e < end; e++) {
             if (tlb_is_empty(e))
                 continue;
             mmu_dirty(vp, GPA(write_page(vp, e) << PAGE_SHIFT));
-            drop_write(vp, e);
+            drop_write(vp, m->sets[i], slot);
         }
     }
 }
@@ -159,7 +184,7 @@ static void empty_slots(struct soft_vp *vp, struct tlb_set *set, bool global)
             unsigned slot = w * 64 + (unsigned)__builtin_ctzll(b);
 
             set->tlb.read[slot].tag = tlb_empty(slot);
-            drop_write(vp, &set->tlb.write[slot]);
+            drop_write(vp, set, slot);
         }
         set->filled[global][w] = 0;
     }
@@ -367,7 +392,7 @@ static void drop_large(struct soft_vp *vp, struct tlb_set *set, uint64_t va)
         if ((set->tlb.read[i].tag ^ va) >> 22 == 0)
             set->tlb.read[i].tag = tlb_empty(i);
         if ((set->tlb.write[i].tag ^ va) >> 22 == 0)
-            drop_write(vp, &set->tlb.write[i]);
+            drop_write(vp, set, i);
     }
     for (unsigned i = 0; i < FETCH_ENTRIES; i++)
         if ((set->fetch[i].tag ^ va) >> 22 == 0)
@@ -382,7 +407,7 @@ static void drop_small(struct soft_vp *vp, struct tlb_set *set, uint64_t page)
     if (set->tlb.read[slot].tag == page)
         set->tlb.read[slot].tag = tlb_empty(slot);
     if (set->tlb.write[slot].tag == page)
-        drop_write(vp, &set->tlb.write[slot]);
+        drop_write(vp, set, slot);
     if (f->tag == page)
         f->tag = TLB_EMPTY;
 }
@@ -452,11 +477,10 @@ static void fill_write(struct soft_vp *vp, struct tlb_set *set, uint64_t va, gpa
         bucket_sub(b);
         return;
     }
-    drop_write(vp, e);
+    drop_write(vp, set, slot);
     e->tag = va;
     e->addend = (uint64_t)(uintptr_t)(mem->base + page.v) - va;
-    b->slot = (uint16_t)slot;
-    b->set = set->index;
+    chain_add(b, set, slot);
 }
 
 static enum place_kind kind_of(struct soft_vp *vp, gpa_t page)

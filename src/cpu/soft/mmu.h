@@ -65,6 +65,7 @@ struct fetch_entry {
 struct tlb_set {
     struct tlb tlb;
     struct fetch_entry fetch[FETCH_ENTRIES];
+    uint32_t next[TLB_ENTRIES]; /* write entries: the chain of their bucket (struct write_bucket) */
     /* Slots filled since they were last emptied, by [global]: a flush visits only these. */
     uint64_t filled[2][TLB_ENTRIES / 64];
     uint64_t fetched[2][FETCH_ENTRIES / 64];
@@ -72,7 +73,7 @@ struct tlb_set {
     uint16_t pcid;
     uint8_t class, index;
 };
-#define TLB_SETS_MAX 16 /* a VP; 140 KiB each */
+#define TLB_SETS_MAX 16 /* a VP; 156 KiB each */
 
 struct pde_entry {
     uint64_t key; /* va >> 21 and the tag of its address space */
@@ -87,9 +88,8 @@ enum {
 /* How many write entries of this VP may name a page with this hash: other VPs read 'count' to learn
  * whether they must stop this one before they decode from the page (mmu_protect_code). */
 struct write_bucket {
-    uint32_t count;    /* any thread reads */
-    uint16_t slot;     /* of the last one filled */
-    uint16_t set;
+    uint32_t count; /* any thread reads */
+    uint32_t first; /* of the chain of these entries: write_ref(), 0 ends it */
 };
 #define WRITE_BUCKETS 8192
 
