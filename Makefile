@@ -57,6 +57,7 @@ guests: all
 bench: all
 	@tools/install-deps guests test bench
 	@tests/bench/run $(BUILD)
+	@tests/bench/storage.py $(BUILD)
 	@echo; echo "Disk library: speed against the bare io_uring loop, qemu-img and cp (1.0: as fast)"
 	@tests/bench/disk.py $(BUILD)/src/disk/disk_bench $(BUILD)/src/bin/verdin-disk-tool
 
