@@ -29,7 +29,7 @@ struct console {
     void *monitor_owner;
 };
 
-/* ---- output ----------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 static void put(void *owner, uint8_t byte)
 {
@@ -71,7 +71,7 @@ static void run_broken(struct work *w)
     machine_stop(c->machine);
 }
 
-/* ---- input ------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static void watch_input(struct console *c, bool on)
 {
@@ -169,7 +169,7 @@ void console_type(struct console *c, uint8_t byte)
     machine_console_input(c->machine, 0, &byte, 1);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int open_pty(struct console *c, struct err *err)
 {

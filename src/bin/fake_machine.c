@@ -197,7 +197,7 @@ int machine_restore(struct machine *m, const char *path, struct err *err)
     return err_set(err, ENOENT, "'%s': No such file or directory", path);
 }
 
-/* ---- no disks ------------------------------------------------------------------------------------- */
+/* ---- no disks -------------------------------------------------------------------------------- */
 
 int machine_disk_add(struct machine *m, const struct machine_disk *d, struct err *err)
 {

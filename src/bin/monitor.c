@@ -29,7 +29,7 @@ struct monitor {
 /* What a command leaves behind: the prompt again, or the guest's console. */
 enum after { STAY, LEAVE };
 
-/* ---- output: raw terminal, so newlines need a carriage return ------------------------------------ */
+/* ---- output: raw terminal, so newlines need a carriage return -------------------------------- */
 
 static void out(const char *text, size_t n)
 {
@@ -70,7 +70,7 @@ static enum after print_with(struct monitor *mon, void (*print)(struct machine *
     return STAY;
 }
 
-/* ---- commands ---------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static enum after cmd_help(struct monitor *mon, const char *arg);
 
@@ -87,7 +87,7 @@ static enum after cmd_continue(struct monitor *mon, const char *arg)
     return LEAVE;
 }
 
-/* ---- disks ---------------------------------------------------------------------------------------------- */
+/* ---- disks ----------------------------------------------------------------------------------- */
 
 static int disk_add(struct monitor *mon, char *what, char *path, struct err *err)
 {
@@ -308,7 +308,7 @@ static enum after run_line(struct monitor *mon)
     return c->run(mon, arg);
 }
 
-/* ---- the line -------------------------------------------------------------------------------------------- */
+/* ---- the line -------------------------------------------------------------------------------- */
 
 static void leave(struct monitor *mon)
 {

@@ -29,7 +29,7 @@ static void on_say(void *owner UNUSED, const char *line)
     log_info("%s", line);
 }
 
-/* ---- signals -------------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
 
@@ -96,7 +96,7 @@ static int watch_signals(struct run *run, struct err *err)
     return r < 0 ? err_errno(err, -r, "signals") : 0;
 }
 
-/* ---- the end by time ---------------------------------------------------------------------------------- */
+/* ---- the end by time ------------------------------------------------------------------------- */
 
 static void on_timeout(struct watch *w, uint32_t events UNUSED)
 {
@@ -133,7 +133,7 @@ static void unwatch(struct run *run, struct watch *w)
     close_fd_p(&w->fd);
 }
 
-/* ---- a run ------------------------------------------------------------------------------------------------ */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static void on_quit(void *owner)
 {

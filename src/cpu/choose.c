@@ -21,7 +21,7 @@
 #define ROUNDS_MAX 50
 #define HARDWARE_MIPS 1000u /* less than any processor that runs guests by itself */
 
-/* ---- the guest ----------------------------------------------------------------------------------------- */
+/* ---- the guest ------------------------------------------------------------------------------- */
 
 #define MEM_SIZE   MIB
 #define PML4_AT    0x1000
@@ -86,7 +86,7 @@ static void set_registers(struct vp *vp)
     vp_set_regs(vp, &r);
 }
 
-/* ---- one engine's run ------------------------------------------------------------------------------------ */
+/* ---- one engine's run ------------------------------------------------------------------------ */
 
 struct measure {
     enum engine_kind kind;

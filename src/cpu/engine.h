@@ -90,7 +90,7 @@ struct partition_config {
     void *owner;         /* first argument of each exit */
 };
 
-/* ---- partitions --------------------------------------------------------------------------------- */
+/* ---- partitions ------------------------------------------------------------------------------ */
 
 /* VPs are made with it, in their reset state: VP 0 runs from the reset vector, the others wait for
  * INIT/SIPI. */
@@ -125,7 +125,7 @@ int partition_sync_dirty(struct partition *p);
 /* What the engine can offer, before the machine's own leaves; the topology leaves are left out. */
 unsigned partition_cpuid(struct partition *p, struct cpuid_entry out[CPUID_ENTRIES_MAX]);
 
-/* ---- virtual processors --------------------------------------------------------------------------- */
+/* ---- virtual processors ---------------------------------------------------------------------- */
 
 unsigned vp_index(const struct vp *vp);
 struct partition *vp_partition(const struct vp *vp);
@@ -151,7 +151,7 @@ void vp_set_deadline(struct vp *vp, uint64_t at_ns);
 /* One line: what, where (CPU, RIP, mode), how it came.  Valid until the VP runs again. */
 const char *vp_death(const struct vp *vp);
 
-/* ---- state ------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 enum vp_seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEGS };
 
@@ -221,7 +221,7 @@ struct vp_counter {
 #define VP_COUNTERS_MAX 64
 unsigned vp_counters(const struct vp *vp, struct vp_counter out[VP_COUNTERS_MAX]);
 
-/* ---- choosing ------------------------------------------------------------------------------------ */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 /* Measure what /dev/kvm is worth (some milliseconds) and say in one line what was chosen and why. */
 enum engine_kind engine_choose(char *why, size_t why_size);

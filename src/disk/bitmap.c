@@ -56,7 +56,7 @@ void bits_set(uint8_t *map, uint32_t from, uint32_t n, bool msb_first, bool to)
     }
 }
 
-/* ---- the cache ------------------------------------------------------------------------------------ */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 int bm_init(struct bm_cache *c, struct disk *file, size_t page_size)
 {

@@ -18,7 +18,7 @@
 
 #define STEP MIB
 
-/* ---- locators ---------------------------------------------------------------------------------------- */
+/* ---- locators -------------------------------------------------------------------------------- */
 
 /* Where a locator of 'len' bytes can stand in the metadata region; also its table entry. */
 static int locator_place(struct vhdx *x, const uint8_t *table, size_t len, uint32_t *ret_off,
@@ -155,7 +155,7 @@ static int relink_vhd(struct vhd *v, const char *path, const char *parent,
     return vhd_end_footer(v, err);
 }
 
-/* ---- merge ------------------------------------------------------------------------------------------- */
+/* ---- merge ----------------------------------------------------------------------------------- */
 
 /* Does another image of this folder have the parent? */
 static int find_sibling(struct disk_io *io, const char *near, const char *child,
@@ -278,7 +278,7 @@ int disk_merge(struct disk_io *io, const char *path, bool force, const struct di
     return r < 0 ? r : r2;
 }
 
-/* ---- re-base ----------------------------------------------------------------------------------------- */
+/* ---- re-base --------------------------------------------------------------------------------- */
 
 /* Where the child leaves it to its parent, do the old and the new one agree? */
 static int same_below(struct disk *old, struct disk *parent, const struct disk_job *job,

@@ -64,7 +64,7 @@ static void bad_entry(void *ctx, uint64_t index, const char *text)
     l->bad[l->n_bad++] = index;
 }
 
-/* ---- VHDX -------------------------------------------------------------------------------------------- */
+/* ---- VHDX ------------------------------------------------------------------------------------ */
 
 static int mend_vhdx(struct look *l, bool headers, struct err *err)
 {
@@ -138,7 +138,7 @@ static int check_vhdx(struct look *l, struct err *err)
     return safe && x->header_bad ? mend_vhdx(l, true, err) : 0;
 }
 
-/* ---- VHD --------------------------------------------------------------------------------------------- */
+/* ---- VHD ------------------------------------------------------------------------------------- */
 
 static int mend_vhd(struct look *l, struct err *err)
 {
@@ -204,7 +204,7 @@ static int check_vhd(struct look *l, struct err *err)
     return 0;
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static void check_parent(struct disk_io *io, const char *path, enum disk_format format,
                          struct look *l)

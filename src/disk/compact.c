@@ -68,7 +68,7 @@ static int falling(const void *x, const void *y)
     return a->off < b->off ? 1 : a->off > b->off ? -1 : 0;
 }
 
-/* ---- VHDX -------------------------------------------------------------------------------------------- */
+/* ---- VHDX ------------------------------------------------------------------------------------ */
 
 static int free_vhdx(struct vhdx *x, const struct disk_job *job, struct disk_compacted *c,
                      uint8_t *a, uint8_t *b, struct err *err)
@@ -195,7 +195,7 @@ static int compact_vhdx(struct vhdx *x, const struct disk_job *job, struct disk_
     return r;
 }
 
-/* ---- VHD --------------------------------------------------------------------------------------------- */
+/* ---- VHD ------------------------------------------------------------------------------------- */
 
 static int free_vhd(struct vhd *v, const struct disk_job *job, struct disk_compacted *c,
                     uint8_t *a, uint8_t *b, struct err *err)
@@ -292,7 +292,7 @@ static int compact_vhd(struct vhd *v, const struct disk_job *job, struct disk_co
     return vhd_end_footer(v, err);
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 int disk_compact(struct disk *d, const struct disk_job *job, struct disk_compacted *ret,
                  struct err *err)

@@ -199,7 +199,7 @@ int disk_copy(struct disk *from, struct disk *to, bool to_is_empty, const struct
     return r;
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------ */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 /* How far from 'off' both are known to be zero without reading. */
 static uint64_t both_zero(struct disk *a, struct disk *b, uint64_t off, uint64_t size)

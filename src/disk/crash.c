@@ -37,7 +37,7 @@ struct crash_file {
     bool crashed;
 };
 
-/* ---- images ------------------------------------------------------------------------------------------ */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static uint8_t *page_get(struct image *m, uint64_t i, bool make)
 {
@@ -117,7 +117,7 @@ static void image_copy(struct image *to, const struct image *from)
     to->size = from->size;
 }
 
-/* ---- changes ----------------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 static void change_add(struct crash_file *f, enum disk_op op, uint64_t off, uint64_t len,
                        uint8_t *data)
@@ -186,7 +186,7 @@ static void lose_power(struct crash_file *f)
     f->n_change = 0;
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void do_write(struct crash_file *f, struct disk_rq *rq)
 {
@@ -321,7 +321,7 @@ static const struct disk_ops crash_ops = {
     .name = "crash", .submit = crash_submit, .close = crash_close,
 };
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct crash_file *crash_file_new(struct disk_io *io, uint64_t seed)
 {

@@ -28,7 +28,7 @@ static unsigned runs(unsigned usual)
     return n ? (unsigned)strtoul(n, NULL, 10) : usual;
 }
 
-/* ---- a parent: some sectors hold a pattern --------------------------------------------------------- */
+/* ---- a parent: some sectors hold a pattern --------------------------------------------------- */
 
 static bool in_base(uint64_t sector)
 {
@@ -70,7 +70,7 @@ static struct disk *base_new(struct disk_io *io, uint64_t size)
     return d;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static struct disk *open_over(struct bench *b, struct disk *file, const struct kind *k)
 {

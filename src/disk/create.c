@@ -23,7 +23,7 @@ static void from_parent_done(struct disk_from_parent *p)
     free(p->absolute);
 }
 
-/* ---- VHDX ------------------------------------------------------------------------------------------- */
+/* ---- VHDX ------------------------------------------------------------------------------------ */
 
 /* BAT entries of a fixed disk, a MiB of them at a time. */
 static int write_full_bat(struct disk *file, const struct vhdx_geometry *g, uint64_t bat_off,
@@ -130,7 +130,7 @@ static int make_vhdx(struct disk *file, const struct disk_create *c, const struc
     return vhdx_structures(file, &p, p.has_parent ? &l : NULL, &regions, err);
 }
 
-/* ---- VHD -------------------------------------------------------------------------------------------- */
+/* ---- VHD ------------------------------------------------------------------------------------- */
 
 static int put_locator(struct disk *file, struct vhd_header *h, unsigned i, uint32_t code,
                        const char *text, uint64_t *at, struct err *err)
@@ -219,7 +219,7 @@ static int make_vhd(struct disk *file, const struct disk_create *c, const struct
     return r < 0 ? err_errno(err, -r, "the footer cannot be written") : 0;
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static int look_at_parent(struct disk_io *io, const char *path, struct disk_create *c,
                           struct disk_from_parent *up, struct err *err)

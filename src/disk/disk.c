@@ -126,7 +126,7 @@ uint64_t iov_len(const struct iovec *iov, unsigned n_iov)
     return n;
 }
 
-/* ---- splitting --------------------------------------------------------------------------------- */
+/* ---- splitting ------------------------------------------------------------------------------- */
 
 void disk_split_begin(struct disk_rq *rq)
 {
@@ -191,7 +191,7 @@ void disk_split_end(struct disk *d, struct disk_rq *rq, int err)
         disk_finish_soon(d, rq, rq->part_err);
 }
 
-/* ---- control path ------------------------------------------------------------------------------ */
+/* ---- control path ---------------------------------------------------------------------------- */
 
 static struct disk *no_below(struct disk *d)
 {

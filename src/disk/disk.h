@@ -179,6 +179,6 @@ int disk_flush_sync(struct disk *d);
 /* The first run of [off, off + len) with one kind; off < size. */
 int disk_map(struct disk *d, uint64_t off, uint64_t len, struct disk_extent *ret);
 
-/* ---- layers (each owns the disk beneath and closes it) ---------------------------------------- */
+/* ---- layers (each owns the disk beneath and closes it) --------------------------------------- */
 
 struct disk *disk_below(struct disk *d);

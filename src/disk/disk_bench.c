@@ -49,7 +49,7 @@ static uint64_t offset_of(const struct shape *s, struct rng *r, uint64_t i, uint
     return s->random ? rng_below(r, size / s->len) * s->len : i * s->len % (size - size % s->len);
 }
 
-/* ---- the bare loop ------------------------------------------------------------------------------------ */
+/* ---- the bare loop --------------------------------------------------------------------------- */
 
 static double bare(int fd, const struct shape *s, uint64_t size, uint8_t *buf)
 {
@@ -95,7 +95,7 @@ static double bare(int fd, const struct shape *s, uint64_t size, uint8_t *buf)
     return s->count / t;
 }
 
-/* ---- ours ---------------------------------------------------------------------------------------------- */
+/* ---- ours ------------------------------------------------------------------------------------ */
 
 struct side {
     struct disk *d;
@@ -153,7 +153,7 @@ static double ours(struct disk *d, const struct shape *s, uint64_t size, uint8_t
     return s->count / t;
 }
 
-/* ---- cases ---------------------------------------------------------------------------------------------- */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 struct env {
     struct clock clock;
@@ -284,7 +284,7 @@ static void all_cases(struct env *e)
     close(fd);
 }
 
-/* ---- small writes, for comparison with qemu-img bench ------------------------------------------------------ */
+/* ---- small writes, for comparison with qemu-img bench ---------------------------------------- */
 
 static void small_writes(struct env *e, const char *format, unsigned n, bool fresh)
 {

@@ -45,7 +45,7 @@ int file_fd(struct disk *d)
     return d->ops == &file_ops ? file_of(d)->fd : -1;
 }
 
-/* ---- commands, built on the engine's side ------------------------------------------------------ */
+/* ---- commands, built on the engine's side ---------------------------------------------------- */
 
 static bool is_aligned(const struct file *f, const struct disk_rq *rq)
 {
@@ -132,7 +132,7 @@ static void file_cmd(struct disk_rq *rq, struct io_cmd *c)
         c->fd = f->direct_fd;
 }
 
-/* ---- results, on the loop ------------------------------------------------------------------------ */
+/* ---- results, on the loop -------------------------------------------------------------------- */
 
 static void file_io_done(struct disk_rq *rq, int64_t res);
 static const struct io_ops file_io_ops = { file_cmd, file_io_done };
@@ -271,7 +271,7 @@ static const struct disk_ops file_ops = {
     .name = "file", .submit = file_submit, .close = file_close, .map = file_map,
 };
 
-/* ---- opening ---------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* A number or word from /sys/dev/block/MAJ:MIN/queue/NAME (partitions: their disk's). */
 static bool queue_attr(dev_t dev, const char *name, char *to, size_t size)

@@ -28,7 +28,7 @@ struct chain {
 static int open_one(struct disk_io *io, const char *path, const struct disk_open *how,
                     struct chain *chain, struct disk **ret, struct err *err);
 
-/* ---- names of formats ----------------------------------------------------------------------------- */
+/* ---- names of formats ------------------------------------------------------------------------ */
 
 static const char *const format_names[] = { [DISK_FMT_PROBE] = "?", [DISK_FMT_RAW] = "raw",
                                             [DISK_FMT_VHD] = "vhd", [DISK_FMT_VHDX] = "vhdx" };
@@ -83,7 +83,7 @@ int disk_probe(struct disk *file, enum disk_format *ret)
     return 0;
 }
 
-/* ---- parents ---------------------------------------------------------------------------------------- */
+/* ---- parents --------------------------------------------------------------------------------- */
 
 /* Is 'parent' the one that 'child' noted? */
 static int parent_fits(struct disk *child, struct disk *parent, const char *path, struct err *err)
@@ -289,7 +289,7 @@ int disk_open(struct disk_io *io, const char *path, const struct disk_open *how,
     return open_one(io, path, how, chain, ret, err);
 }
 
-/* ---- facts ---------------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 struct disk *disk_parent(struct disk *d)
 {

@@ -207,7 +207,7 @@ void io_start(struct disk_io *io, const struct io_ops *ops, struct disk_rq *rq)
         loop_post(io->loop, &io->kick);
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------ */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 struct disk_part *io_part_get(struct disk_io *io)
 {
@@ -235,7 +235,7 @@ void io_part_put(struct disk_io *io, struct disk_part *p)
     io->n_parts++;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static bool ring_init(struct disk_io *io)
 {

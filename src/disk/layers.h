@@ -23,12 +23,12 @@ int disk_fault_add(struct disk *fault, const struct disk_fault *rule); /* 0 or -
 void disk_fault_clear(struct disk *fault);
 uint64_t disk_fault_hits(struct disk *fault);
 
-/* ---- delay: every request is answered late ---------------------------------------------------- */
+/* ---- delay: every request is answered late --------------------------------------------------- */
 
 struct disk *disk_delay_new(struct disk *below, uint64_t read_ns, uint64_t write_ns,
                             uint64_t flush_ns);
 
-/* ---- throttle: limits, as the guest's storage quality of service ------------------------------ */
+/* ---- throttle: limits, as the guest's storage quality of service ----------------------------- */
 
 struct disk_limits {
     uint64_t iops, bytes_per_s; /* 0: no limit */
@@ -44,11 +44,11 @@ void disk_throttle_set(struct disk *throttle, const struct disk_limits *limits);
 struct disk *disk_mirror_new(struct disk *a, struct disk *b,
                              void (*differs)(void *ctx, uint64_t off, uint64_t len), void *ctx);
 
-/* ---- trace: one line a request (base/trace.h points disk.request and disk.answer) --------------- */
+/* ---- trace: one line a request (base/trace.h points disk.request and disk.answer) ------------ */
 
 struct disk *disk_trace_new(struct disk *below, const char *name);
 
-/* ---- count: what was asked of the disk, and how long it took ----------------------------------- */
+/* ---- count: what was asked of the disk, and how long it took --------------------------------- */
 
 #define DISK_LATENCY_BUCKETS 24
 struct disk_counts {

@@ -115,7 +115,7 @@ char *parent_find(const char *child, const char *name, bool bare, const char *ro
     return strdup(at);
 }
 
-/* ---- the way back -------------------------------------------------------------------------------- */
+/* ---- the way back ---------------------------------------------------------------------------- */
 
 static bool real_name(const char *path, char to[PATH_MAX])
 {

@@ -18,7 +18,7 @@ static int failed(struct err *err, int r)
     return r < 0 ? err_errno(err, -r, "the file could not be changed") : 0;
 }
 
-/* ---- VHDX -------------------------------------------------------------------------------------------- */
+/* ---- VHDX ------------------------------------------------------------------------------------ */
 
 /* The page of metadata that 'item' lies in, to be changed at *ret_in. */
 static int item_page(struct vhdx *x, const struct vhdx_item *item, uint8_t *page, uint64_t *ret_off,
@@ -186,7 +186,7 @@ static int resize_vhdx(struct vhdx *x, uint64_t size, bool force, struct err *er
     return p.fixed && size > old.n_payload * p.block_size ? fill_fixed(x, old.n_payload, err) : 0;
 }
 
-/* ---- VHD --------------------------------------------------------------------------------------------- */
+/* ---- VHD ------------------------------------------------------------------------------------- */
 
 static int write_footers(struct vhd *v, struct err *err)
 {
@@ -336,7 +336,7 @@ static int resize_vhd(struct vhd *v, uint64_t size, bool force, struct err *err)
     return r;
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 int disk_resize(struct disk *d, uint64_t size, bool force, struct err *err)
 {

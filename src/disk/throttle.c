@@ -126,7 +126,7 @@ void disk_throttle_set(struct disk *d, const struct disk_limits *limits)
     run_line(t);
 }
 
-/* ---- delay ------------------------------------------------------------------------------------------- */
+/* ---- delay ----------------------------------------------------------------------------------- */
 
 struct delay {
     struct disk disk;

@@ -46,7 +46,7 @@ static struct run run_at(struct vhd *v, uint64_t off, uint64_t len)
                          place + v->bitmap_bytes + in };
 }
 
-/* ---- requests in the file ------------------------------------------------------------------------ */
+/* ---- requests in the file -------------------------------------------------------------------- */
 
 static void fua_back(struct disk_rq *rq, int err, void *ctx)
 {
@@ -73,7 +73,7 @@ static void to_file(struct vhd *v, struct disk_rq *rq, uint64_t off)
     disk_submit(v->file, rq);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void read_run(struct vhd *v, struct disk_rq *rq, const struct run *run)
 {
@@ -108,7 +108,7 @@ static void vhd_read(struct vhd *v, struct disk_rq *rq)
     disk_split_end(&v->disk, rq, 0);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* A write of sectors that were the parent's is done. */
 static void diff_back(struct disk_rq *rq, int err, void *ctx)
@@ -258,7 +258,7 @@ static void vhd_discard(struct vhd *v, struct disk_rq *rq)
     disk_split_end(&v->disk, rq, 0);
 }
 
-/* ---- the doors --------------------------------------------------------------------------------------------- */
+/* ---- the doors ------------------------------------------------------------------------------- */
 
 static void vhd_submit(struct disk *d, struct disk_rq *rq)
 {

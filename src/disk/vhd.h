@@ -78,7 +78,7 @@ static inline struct vhd *vhd_of(struct disk *d)
     return container_of(d, struct vhd, disk);
 }
 
-/* ---- among the vhd*.c files --------------------------------------------------------------------- */
+/* ---- among the vhd*.c files ------------------------------------------------------------------ */
 
 struct vhd_finding {
     void (*say)(void *ctx, uint64_t index, const char *text);

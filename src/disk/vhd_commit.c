@@ -20,7 +20,7 @@
 #define GROW_MIN     (16 * MIB)
 #define GROW_MAX     (256 * MIB)
 
-/* ---- space -------------------------------------------------------------------------------------------- */
+/* ---- space ----------------------------------------------------------------------------------- */
 
 static uint64_t far_limit(const struct vhd *v, uint64_t from)
 {
@@ -102,7 +102,7 @@ static void park(struct disk_rq **first, struct disk_rq ***last, struct disk_rq 
     *last = &rq->next;
 }
 
-/* ---- begin ------------------------------------------------------------------------------------------ */
+/* ---- begin ----------------------------------------------------------------------------------- */
 
 static void commit_start(struct vhd *v);
 
@@ -194,7 +194,7 @@ void vhd_begin(struct vhd *v, struct disk_rq *rq)
         begin_start(v);
 }
 
-/* ---- commit ---------------------------------------------------------------------------------------- */
+/* ---- commit ---------------------------------------------------------------------------------- */
 
 enum { STEP_SIZE, STEP_SNAPSHOT, STEP_APPLY, STEP_FLUSH, STEP_ANSWER, STEP_LAST };
 
@@ -410,7 +410,7 @@ void vhd_commit_if_many(struct vhd *v)
         commit_start(v);
 }
 
-/* ---- blocking ---------------------------------------------------------------------------------------- */
+/* ---- blocking -------------------------------------------------------------------------------- */
 
 int vhd_end_footer(struct vhd *v, struct err *err)
 {

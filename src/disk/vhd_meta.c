@@ -116,7 +116,7 @@ void vhd_geometry(uint64_t size, uint16_t *ret_cyls, uint8_t *ret_heads, uint8_t
     *ret_sectors = (uint8_t)s;
 }
 
-/* ---- dynamic header ------------------------------------------------------------------------------- */
+/* ---- dynamic header -------------------------------------------------------------------------- */
 
 int vhd_header_decode(const uint8_t *p, const struct vhd_footer *f, bool let_checksum,
                       struct vhd_header *ret, struct err *err)

@@ -113,7 +113,7 @@ uint64_t vhd_meta_end(const struct vhd *v)
     return end;
 }
 
-/* ---- the table --------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {
@@ -197,7 +197,7 @@ int vhd_bat_check(struct vhd *v, const struct vhd_finding *f, struct err *err)
     return r;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void resume(void *ctx, struct disk_rq *rq, int err)
 {

@@ -69,7 +69,7 @@ static struct run run_at(struct vhdx *v, uint64_t off, uint64_t len)
     }
 }
 
-/* ---- requests in the file ------------------------------------------------------------------------ */
+/* ---- requests in the file -------------------------------------------------------------------- */
 
 static void file_back(struct disk_rq *rq, int err, void *ctx)
 {
@@ -103,7 +103,7 @@ static void to_file(struct vhdx *v, struct disk_rq *rq, uint64_t off,
     disk_submit(v->file, rq);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void read_parent(struct vhdx *v, struct disk_rq *rq)
 {
@@ -168,7 +168,7 @@ static void vhdx_read(struct vhdx *v, struct disk_rq *rq)
     disk_split_end(&v->disk, rq, 0);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* A write into a PARTIAL block is done: its sectors are here now. */
 static void partial_back(struct disk_rq *rq, int err, void *ctx)
@@ -344,7 +344,7 @@ static void vhdx_write(struct vhdx *v, struct disk_rq *rq)
     vhdx_commit_if_many(v);
 }
 
-/* ---- discard and zeroes ------------------------------------------------------------------------------- */
+/* ---- discard and zeroes ---------------------------------------------------------------------- */
 
 /* A whole block becomes zeros without space. */
 static int drop_block(struct vhdx *v, uint64_t index, bool must_zero)
@@ -418,7 +418,7 @@ static void vhdx_zero(struct vhdx *v, struct disk_rq *rq)
     vhdx_commit_if_many(v);
 }
 
-/* ---- the door -------------------------------------------------------------------------------------------- */
+/* ---- the door -------------------------------------------------------------------------------- */
 
 static void vhdx_submit(struct disk *d, struct disk_rq *rq)
 {

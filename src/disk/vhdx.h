@@ -103,7 +103,7 @@ static inline struct vhdx *vhdx_of(struct disk *d)
     return container_of(d, struct vhdx, disk);
 }
 
-/* ---- among the vhdx*.c files ------------------------------------------------------------------ */
+/* ---- among the vhdx*.c files ----------------------------------------------------------------- */
 
 static inline uint64_t vhdx_bat_index(const struct vhdx *v, uint64_t block)
 {

@@ -23,7 +23,7 @@
 #define FREED_MANY   256
 #define BAT_A_PAGE   (VHDX_PAGE / 8)
 
-/* ---- dirty pages --------------------------------------------------------------------------------- */
+/* ---- dirty pages ----------------------------------------------------------------------------- */
 
 int vhdx_bat_set(struct vhdx *v, uint64_t index, uint64_t entry)
 {
@@ -64,7 +64,7 @@ static void park(struct disk_rq **first, struct disk_rq ***last, struct disk_rq 
     *last = &rq->next;
 }
 
-/* ---- begin ------------------------------------------------------------------------------------------ */
+/* ---- begin ----------------------------------------------------------------------------------- */
 
 static void begin_step(struct disk_rq *rq, int err);
 static void commit_start(struct vhdx *v);
@@ -204,7 +204,7 @@ void vhdx_begin(struct vhdx *v, struct disk_rq *rq)
     begin_run(v);
 }
 
-/* ---- commit ---------------------------------------------------------------------------------------- */
+/* ---- commit ---------------------------------------------------------------------------------- */
 
 enum { STEP_SIZE, STEP_FIRST_FLUSH, STEP_ENTRY, STEP_ENTRY_REST, STEP_ENTRY_DONE, STEP_DURABLE, STEP_PUNCH,
        STEP_PUNCHED, STEP_LAST };
@@ -539,7 +539,7 @@ void vhdx_commit_if_many(struct vhdx *v)
         commit_start(v);
 }
 
-/* ---- blocking ---------------------------------------------------------------------------------------- */
+/* ---- blocking -------------------------------------------------------------------------------- */
 
 int vhdx_header_write(struct vhdx *v)
 {

@@ -91,7 +91,7 @@ bool vhdx_log_entry_decode(const uint8_t *ring, uint32_t len, uint32_t at, const
     return true;
 }
 
-/* ---- the active sequence ------------------------------------------------------------------------- */
+/* ---- the active sequence --------------------------------------------------------------------- */
 
 struct run {
     uint32_t start, tail; /* tail of the last entry */
@@ -231,7 +231,7 @@ void vhdx_replay_done(struct vhdx_replay *r)
     memset(r, 0, sizeof *r);
 }
 
-/* ---- encoding ------------------------------------------------------------------------------------- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 uint32_t vhdx_log_entry_size(size_t n)
 {

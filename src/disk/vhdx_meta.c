@@ -19,7 +19,7 @@ static uint32_t crc_but(const uint8_t *p, size_t n, size_t at)
     return crc32c(c, p + at + 4, n - at - 4);
 }
 
-/* ---- headers ------------------------------------------------------------------------------------ */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 int vhdx_header_decode(const uint8_t *p, struct vhdx_header *ret, struct err *err)
 {
@@ -85,7 +85,7 @@ int vhdx_header_pick(const uint8_t *a, const uint8_t *b, struct vhdx_header *ret
     return 0;
 }
 
-/* ---- region tables ---------------------------------------------------------------------------------- */
+/* ---- region tables --------------------------------------------------------------------------- */
 
 static int region_check(const struct vhdx_region *r, const struct vhdx_regions *all,
                         struct err *err)
@@ -173,7 +173,7 @@ void vhdx_regions_encode(const struct vhdx_regions *r, uint8_t *t)
     put_le32(t + VHDX_RGN_CRC, crc_but(t, VHDX_REGION_SIZE, VHDX_RGN_CRC));
 }
 
-/* ---- metadata ------------------------------------------------------------------------------------- */
+/* ---- metadata -------------------------------------------------------------------------------- */
 
 static const struct item_def {
     uint8_t guid[16];
@@ -293,7 +293,7 @@ void vhdx_geometry(const struct vhdx_params *p, struct vhdx_geometry *g)
                              : g->n_payload + ((g->n_payload - 1) >> g->ratio_shift);
 }
 
-/* ---- parent locator ---------------------------------------------------------------------------- */
+/* ---- parent locator -------------------------------------------------------------------------- */
 
 static char **locator_field(struct vhdx_locator *l, const char *key)
 {
@@ -398,7 +398,7 @@ size_t vhdx_locator_encode(const struct vhdx_locator *l, uint8_t *to, size_t max
     return at;
 }
 
-/* ---- a new metadata region -------------------------------------------------------------------------- */
+/* ---- a new metadata region ------------------------------------------------------------------- */
 
 static void item_put(uint8_t *to, unsigned i, const uint8_t *guid, uint32_t off, uint32_t len,
                      uint32_t flags)

@@ -79,7 +79,7 @@ struct vhdx_geometry {
 };
 void vhdx_geometry(const struct vhdx_params *p, struct vhdx_geometry *ret);
 
-/* ---- log -------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 struct vhdx_log_entry {
     uint32_t len, tail, n_desc;

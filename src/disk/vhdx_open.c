@@ -11,7 +11,7 @@
 #include "disk/guid.h"
 #include "disk/layer.h"
 
-/* ---- reading through a log ------------------------------------------------------------------------ */
+/* ---- reading through a log ------------------------------------------------------------------- */
 
 void vhdx_replay_patch(const struct vhdx_replay *r, uint64_t off, uint8_t *buf, uint64_t len)
 {
@@ -36,7 +36,7 @@ int vhdx_meta_read(struct vhdx *v, uint64_t off, void *buf, uint64_t len)
     return r;
 }
 
-/* ---- headers and log --------------------------------------------------------------------------------- */
+/* ---- headers and log ------------------------------------------------------------------------- */
 
 static int load_header(struct vhdx *v, struct err *err)
 {
@@ -116,7 +116,7 @@ static int load_log(struct vhdx *v, struct err *err)
     return v->file->read_only ? 0 : replay_into_file(v, err);
 }
 
-/* ---- regions and metadata ------------------------------------------------------------------------- */
+/* ---- regions and metadata -------------------------------------------------------------------- */
 
 static int load_regions(struct vhdx *v, struct err *err)
 {
@@ -210,7 +210,7 @@ static int load_metadata(struct vhdx *v, struct err *err)
     return 0;
 }
 
-/* ---- BAT ------------------------------------------------------------------------------------------------ */
+/* ---- BAT ------------------------------------------------------------------------------------- */
 
 /* Holes of the file stay untouched zero pages of memory. */
 int vhdx_bat_load(struct vhdx *v, struct err *err)
@@ -295,7 +295,7 @@ int vhdx_bat_check(struct vhdx *v, const struct vhdx_finding *f, struct err *err
     return 0;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void resume(void *ctx, struct disk_rq *rq, int err)
 {

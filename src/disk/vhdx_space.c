@@ -84,7 +84,7 @@ int vhdx_space_scan(struct vhdx *v, const struct vhdx_finding *f, struct err *er
     return r;
 }
 
-/* ---- handing out ----------------------------------------------------------------------------------- */
+/* ---- handing out ----------------------------------------------------------------------------- */
 
 static void grow_done(struct disk_rq *rq, int err)
 {

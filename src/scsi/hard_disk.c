@@ -47,7 +47,7 @@ static struct scsi_rq *rq_of(struct disk_rq *d)
     return container_of(d, struct scsi_rq, disk);
 }
 
-/* ---- READ, WRITE --------------------------------------------------------------------------------------- */
+/* ---- READ, WRITE ----------------------------------------------------------------------------- */
 
 /* Shorten the buffer to exactly 'n' bytes (n <= rq->len). */
 static void trim_iov(struct scsi_rq *rq, uint64_t n)
@@ -106,7 +106,7 @@ static void read_write(struct scsi_unit *u, struct scsi_rq *rq, const struct scs
           write ? write_done : read_done);
 }
 
-/* ---- WRITE AND VERIFY: write through; the disk layer reports what it could not store ---------------------- */
+/* ---- WRITE AND VERIFY: write through; the disk layer reports what it could not store --------- */
 
 static void write_and_verify(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c)
 {
@@ -116,7 +116,7 @@ static void write_and_verify(struct scsi_unit *u, struct scsi_rq *rq, const stru
     read_write(u, rq, &through);
 }
 
-/* ---- VERIFY: read in pieces, compare with the buffer when asked -------------------------------------------- */
+/* ---- VERIFY: read in pieces, compare with the buffer when asked ------------------------------ */
 
 static bool same_as_buffer(const struct scsi_rq *rq, const uint8_t *got, uint64_t skip, size_t n)
 {
@@ -195,7 +195,7 @@ static void verify(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cm
     verify_next(rq);
 }
 
-/* ---- SYNCHRONIZE CACHE --------------------------------------------------------------------------------------- */
+/* ---- SYNCHRONIZE CACHE ----------------------------------------------------------------------- */
 
 static void flush_done(struct disk_rq *d, int err)
 {
@@ -209,7 +209,7 @@ static void synchronize(struct scsi_unit *u, struct scsi_rq *rq, const struct sc
     start(rq, DISK_FLUSH, 0, 0, 0, flush_done);
 }
 
-/* ---- UNMAP: SBC-3 5.28 ------------------------------------------------------------------------------------------ */
+/* ---- UNMAP: SBC-3 5.28 ----------------------------------------------------------------------- */
 
 static void unmap_next(struct scsi_rq *rq);
 
@@ -273,7 +273,7 @@ static void unmap(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd
     unmap_next(rq);
 }
 
-/* ---- WRITE SAME: SBC-3 5.42 ---------------------------------------------------------------------------------------- */
+/* ---- WRITE SAME: SBC-3 5.42 ------------------------------------------------------------------ */
 
 static void pattern_next(struct scsi_rq *rq);
 
@@ -357,7 +357,7 @@ static void write_same(struct scsi_unit *u, struct scsi_rq *rq, const struct scs
     pattern_next(rq);
 }
 
-/* ---- capacity, start and stop ------------------------------------------------------------------------------------------ */
+/* ---- capacity, start and stop ---------------------------------------------------------------- */
 
 static void read_capacity_10(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c)
 {
@@ -410,7 +410,7 @@ static void test_unit_ready(struct scsi_unit *u, struct scsi_rq *rq, const struc
     unit_good(rq);
 }
 
-/* ---- dispatch ------------------------------------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static const struct command {
     uint8_t opcode;

@@ -34,7 +34,7 @@ static size_t standard(const struct scsi_unit *u, uint8_t *p)
     return 74;
 }
 
-/* ---- VPD pages: each writes its body behind the 4-byte head and returns its length ------------------- */
+/* ---- VPD pages: each writes its body behind the 4-byte head and returns its length ----------- */
 
 static size_t vpd_serial(const struct scsi_unit *u, uint8_t *p)
 {

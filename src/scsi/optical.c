@@ -79,7 +79,7 @@ static void read_capacity(struct scsi_unit *u, struct scsi_rq *rq, const struct 
     unit_reply(rq, 8, 8);
 }
 
-/* ---- table of contents: one data track, and the lead-out; MMC-6 6.25 ----------------------------------- */
+/* ---- table of contents: one data track, and the lead-out; MMC-6 6.25 ------------------------- */
 
 static void put_address(uint8_t *p, uint32_t lba, bool msf)
 {
@@ -150,7 +150,7 @@ static void read_toc(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_
     unit_reply(rq, n, c->alloc);
 }
 
-/* ---- GET CONFIGURATION: MMC-6 6.6; features in ascending order -------------------------------------------- */
+/* ---- GET CONFIGURATION: MMC-6 6.6; features in ascending order ------------------------------- */
 
 #define PROFILE_DVD_ROM 0x10
 #define PROFILE_CD_ROM  0x08
@@ -204,7 +204,7 @@ static void get_configuration(struct scsi_unit *u, struct scsi_rq *rq, const str
     unit_reply(rq, n, c->alloc);
 }
 
-/* ---- GET EVENT STATUS NOTIFICATION, polled: MMC-6 6.7 ---------------------------------------------------------- */
+/* ---- GET EVENT STATUS NOTIFICATION, polled: MMC-6 6.7 ---------------------------------------- */
 
 static void get_event_status(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c)
 {
@@ -272,7 +272,7 @@ static void read_dvd_structure(struct scsi_unit *u, struct scsi_rq *rq, const st
     unit_reply(rq, 2052, c->alloc);
 }
 
-/* ---- the tray ------------------------------------------------------------------------------------------------------ */
+/* ---- the tray -------------------------------------------------------------------------------- */
 
 static void prevent_allow(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c)
 {
@@ -328,7 +328,7 @@ void scsi_optical_on_eject(struct scsi_unit *u, void (*eject)(void *owner), void
     u->eject_owner = owner;
 }
 
-/* ---- dispatch --------------------------------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static const struct command {
     uint8_t opcode;

@@ -43,7 +43,7 @@ static bool holds(struct reservations *r, uint64_t initiator)
     return r->type && (type_all(r->type) ? find(r, initiator) != NULL : r->holder == initiator);
 }
 
-/* ---- may a command run?  Table 35. --------------------------------------------------------------------- */
+/* ---- may a command run?  Table 35. ----------------------------------------------------------- */
 
 /* Commands that no reservation stops. */
 static bool always_allowed(const struct scsi_cmd *c)
@@ -97,7 +97,7 @@ bool reserve_allows(const struct reservations *cr, uint64_t initiator, const str
     return type_write_exclusive(r->type) && only_reads(c);
 }
 
-/* ---- PERSISTENT RESERVE IN: 6.15 ------------------------------------------------------------------------- */
+/* ---- PERSISTENT RESERVE IN: 6.15 ------------------------------------------------------------- */
 
 enum { PRIN_READ_KEYS, PRIN_READ_RESERVATION, PRIN_CAPABILITIES, PRIN_FULL_STATUS };
 
@@ -174,7 +174,7 @@ void reserve_in(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *
     unit_reply(rq, n, c->alloc);
 }
 
-/* ---- PERSISTENT RESERVE OUT: 6.16 -------------------------------------------------------------------------- */
+/* ---- PERSISTENT RESERVE OUT: 6.16 ------------------------------------------------------------ */
 
 enum {
     PROUT_REGISTER, PROUT_RESERVE, PROUT_RELEASE, PROUT_CLEAR, PROUT_PREEMPT, PROUT_PREEMPT_ABORT,

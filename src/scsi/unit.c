@@ -9,7 +9,7 @@
 #include "base/state.h"
 #include "base/trace.h"
 
-/* ---- buffers ---------------------------------------------------------------------------------------- */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static uint32_t copy_to_buffer(struct scsi_rq *rq, const uint8_t *from, size_t n)
 {
@@ -40,7 +40,7 @@ bool unit_parameters(struct scsi_rq *rq, uint32_t n)
     return true;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------ */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void finish(struct scsi_rq *rq)
 {
@@ -122,7 +122,7 @@ void unit_disk_result(struct scsi_rq *rq, int err, enum scsi_asc on_error)
     }
 }
 
-/* ---- unit attentions -------------------------------------------------------------------------------------- */
+/* ---- unit attentions ------------------------------------------------------------------------- */
 
 static struct scsi_attention *attention_of(struct scsi_unit *u, uint64_t initiator)
 {
@@ -176,7 +176,7 @@ static void request_sense(struct scsi_unit *u, struct scsi_rq *rq, const struct 
     unit_reply(rq, SCSI_SENSE_LEN, c->alloc);
 }
 
-/* ---- the way in ---------------------------------------------------------------------------------------------- */
+/* ---- the way in ------------------------------------------------------------------------------ */
 
 static bool knows(const struct scsi_unit *u, uint8_t opcode)
 {
@@ -268,7 +268,7 @@ void unit_supported_opcodes(struct scsi_unit *u, struct scsi_rq *rq, const struc
     unit_reply(rq, 4, c->alloc);
 }
 
-/* ---- nobody there, and who is there ---------------------------------------------------------------------------- */
+/* ---- nobody there, and who is there ---------------------------------------------------------- */
 
 void scsi_exec_absent(struct scsi_rq *rq)
 {
@@ -303,7 +303,7 @@ void scsi_exec_report_luns(struct scsi_rq *rq, const uint8_t *lun, unsigned n)
     unit_reply(rq, size, get_be32(rq->cdb + 6));
 }
 
-/* ---- lifecycle ----------------------------------------------------------------------------------------------------- */
+/* ---- lifecycle ------------------------------------------------------------------------------- */
 
 static uint64_t fnv(uint64_t h, const void *p, size_t n)
 {

@@ -33,7 +33,7 @@ struct scsi_unit {
     void *eject_owner;
 };
 
-/* ---- answers: each ends the request ---------------------------------------------------------------- */
+/* ---- answers: each ends the request ---------------------------------------------------------- */
 void unit_good(struct scsi_rq *rq);
 void unit_status(struct scsi_rq *rq, enum scsi_status status);
 void unit_sense(struct scsi_rq *rq, enum scsi_sense_key key, enum scsi_asc asc);
@@ -51,7 +51,7 @@ bool unit_parameters(struct scsi_rq *rq, uint32_t n);
 void unit_attention(struct scsi_unit *u, uint64_t initiator, enum scsi_asc asc); /* 0: everybody */
 void unit_attention_but(struct scsi_unit *u, uint64_t spared, enum scsi_asc asc);
 
-/* ---- parts ------------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 void unit_inquiry(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c);   /* inquiry.c */
 void unit_mode_sense(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c); /* mode.c */
 void unit_mode_select(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c);

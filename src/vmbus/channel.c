@@ -24,7 +24,7 @@ void channel_kick(struct channel *ch)
     loop_post(ch->bus->loop, &slot_of(ch)->work);
 }
 
-/* ---- signals to the guest -------------------------------------------------------------------------- */
+/* ---- signals to the guest -------------------------------------------------------------------- */
 
 /* Guests before 2.4 look for the channel's bit in their interrupt page, on one VP. */
 static void signal_by_page(struct vmbus *v, uint32_t relid)
@@ -70,7 +70,7 @@ void bus_interrupt_page_ran(struct work *w)
     }
 }
 
-/* ---- open and close ---------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* The rings of ch->gpadl; our indices are 0 still. */
 int channel_map_rings(struct channel *ch)
@@ -193,7 +193,7 @@ void channel_break(struct channel *ch, const char *why)
     channel_close_now(ch);
 }
 
-/* ---- out ------------------------------------------------------------------------------------------------ */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 /* An errno of ring_put() other than -EAGAIN is the end of the channel. */
 static int put(struct channel *ch, const struct iovec *iov, unsigned n_iov, size_t n)
@@ -368,7 +368,7 @@ static bool flush_waiting(struct channel *ch)
     return ch->state == CHANNEL_OPEN;
 }
 
-/* ---- in -------------------------------------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------------------------- */
 
 void channel_hold(struct channel *ch)
 {

@@ -9,7 +9,7 @@
 #include "base/trace.h"
 #include "vmbus/vmbus_int.h"
 
-/* ---- channel ids ------------------------------------------------------------------------------- */
+/* ---- channel ids ----------------------------------------------------------------------------- */
 
 struct channel *bus_channel(struct vmbus *v, uint32_t relid)
 {
@@ -42,7 +42,7 @@ void bus_release_relid(struct vmbus *v, uint32_t relid)
     s->taken = false;
 }
 
-/* ---- offers ------------------------------------------------------------------------------------- */
+/* ---- offers ---------------------------------------------------------------------------------- */
 
 void bus_send_offer(struct channel *ch)
 {
@@ -144,7 +144,7 @@ int channel_offer_sub(struct channel *primary, unsigned index, void *owner, stru
     return add(primary->bus, &o, primary, index, primary->ops, owner, ret, err);
 }
 
-/* ---- removal ------------------------------------------------------------------------------------- */
+/* ---- removal --------------------------------------------------------------------------------- */
 
 bool channel_removable(const struct channel *ch)
 {
@@ -206,7 +206,7 @@ void channel_rescind(struct channel *ch)
     rescind_one(ch);
 }
 
-/* ---- for providers --------------------------------------------------------------------------------- */
+/* ---- for providers --------------------------------------------------------------------------- */
 
 void *channel_owner(const struct channel *ch)
 {

@@ -37,7 +37,7 @@ static bool index_ok(const struct ring *r, uint32_t index)
     return index < r->size && index % 8 == 0;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int ring_map(struct ring *r, struct gmem *m, const uint64_t *pfn, unsigned n)
 {
@@ -83,7 +83,7 @@ bool ring_set_index(struct ring *r, uint32_t index)
     return true;
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static uint32_t advance(const struct ring *r, uint32_t at, uint32_t n)
 {
@@ -123,7 +123,7 @@ static uint32_t used_between(const struct ring *r, uint32_t read, uint32_t write
     return write >= read ? write - read : r->size - read + write;
 }
 
-/* ---- in ------------------------------------------------------------------------------------------ */
+/* ---- in -------------------------------------------------------------------------------------- */
 
 static bool buf_reserve(struct ring_buf *buf, size_t n)
 {
@@ -200,7 +200,7 @@ bool ring_sleep(struct ring *r)
     return false;
 }
 
-/* ---- out ----------------------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 /* Room behind our write index, or -EBADMSG. */
 static int64_t room(const struct ring *r)

@@ -24,7 +24,7 @@ static const uint32_t versions[] = {
     VMBUS_V4_1,  VMBUS_V5_0, VMBUS_V5_1, VMBUS_V5_2, VMBUS_V5_3,
 };
 
-/* ---- from VP threads -------------------------------------------------------------------------- */
+/* ---- from VP threads ------------------------------------------------------------------------- */
 
 int bus_add_message(struct vmbus *v, const void *p, size_t n)
 {
@@ -84,7 +84,7 @@ static void on_drained(void *owner, unsigned vp, unsigned sint)
 
 static const struct synic_ports ports = { on_message, on_event, on_drained };
 
-/* ---- taking messages ---------------------------------------------------------------------------- */
+/* ---- taking messages ------------------------------------------------------------------------- */
 
 static struct message_in *peek_message(struct vmbus *v)
 {
@@ -148,7 +148,7 @@ void bus_post(struct vmbus *v, const void *msg, size_t n)
 
 #define HEADER(t) { .type = (t) }
 
-/* ---- contact -------------------------------------------------------------------------------------- */
+/* ---- contact --------------------------------------------------------------------------------- */
 
 bool bus_version_known(const struct vmbus *v, uint32_t version)
 {
@@ -265,7 +265,7 @@ static int on_request_offers(struct vmbus *v, const uint8_t *p, size_t n)
     return 1;
 }
 
-/* ---- GPADLs ----------------------------------------------------------------------------------------- */
+/* ---- GPADLs ---------------------------------------------------------------------------------- */
 
 static void send_gpadl_created(struct vmbus *v, uint32_t relid, uint32_t id, uint32_t status)
 {
@@ -368,7 +368,7 @@ void channel_gpadl_put(struct channel *ch, struct gpadl *g)
     bus_gpadl_put(ch->bus, g);
 }
 
-/* ---- channels ----------------------------------------------------------------------------------------- */
+/* ---- channels -------------------------------------------------------------------------------- */
 
 static uint32_t status_of(int r)
 {
@@ -447,7 +447,7 @@ static int on_tl_connect(struct vmbus *v, const uint8_t *p, size_t n)
     return 1;
 }
 
-/* ---- dispatch ------------------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static const struct row {
     const char *name;
@@ -488,7 +488,7 @@ int bus_handle(struct vmbus *v, const uint8_t *p, size_t n)
     return row->handle(v, p, n);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int vmbus_new(const struct vmbus_config *cfg, struct vmbus **ret, struct err *err)
 {

@@ -92,7 +92,7 @@ static int load_bytes(struct bytes *from, void *p, uint32_t max, struct err *err
     return r < 0 ? r : (int)n;
 }
 
-/* ---- save ------------------------------------------------------------------------------------- */
+/* ---- save ------------------------------------------------------------------------------------ */
 
 static void save_bus(struct vmbus *v, struct buf *to)
 {
@@ -166,7 +166,7 @@ int vmbus_save(struct vmbus *v, struct buf *to, struct err *err)
     return 0;
 }
 
-/* ---- load ------------------------------------------------------------------------------------- */
+/* ---- load ------------------------------------------------------------------------------------ */
 
 static int load_gpadl(struct vmbus *v, struct bytes *from, struct err *err)
 {
@@ -337,7 +337,7 @@ int vmbus_load(struct vmbus *v, struct bytes *from, struct err *err)
     return r;
 }
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void dump_guid(FILE *to, const struct guid *g)
 {

@@ -16,7 +16,7 @@
 #define N_SYNTHETIC_MSRS  0x200u
 #define CPUID_MAX         256
 
-/* ---- capabilities ------------------------------------------------------------------------------- */
+/* ---- capabilities ---------------------------------------------------------------------------- */
 
 static int enable_cap(struct kvm_partition *k, uint32_t cap, uint64_t arg, const char *name,
                       struct err *err)
@@ -63,7 +63,7 @@ static int enable_caps(struct kvm_partition *k, struct err *err)
     return r;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static int map_slots(struct kvm_partition *k, uint32_t flags, struct err *err)
 {
@@ -127,7 +127,7 @@ static int kvm_sync_dirty(struct partition *p)
     return 0;
 }
 
-/* ---- interrupts ----------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 /* With a split irqchip KVM reports the EOI of a vector only when a level-triggered route names it
  * (5.8).  The IOAPIC is above us, so routes are learned from the messages that it sends. */
@@ -199,7 +199,7 @@ static void kvm_extint(struct partition *p, bool level)
         kvm_wake(kvm_vp_of(p->vp[0]));
 }
 
-/* ---- time ------------------------------------------------------------------------------------------ */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 #define MSR_TSC 0x10
 
@@ -234,7 +234,7 @@ static void kvm_set_tsc(struct partition *p, uint64_t value)
     learn_tsc(k);
 }
 
-/* ---- CPUID ----------------------------------------------------------------------------------------- */
+/* ---- CPUID ----------------------------------------------------------------------------------- */
 
 #define LEAF_KVM_FIRST 0x40000000u
 #define LEAF_KVM_LAST  0x400000ffu
@@ -319,7 +319,7 @@ static int kvm_set_cpuid(struct vp *vp, const struct cpuid_entry *e, unsigned n)
     return ioctl(kvm_vp_of(vp)->fd, KVM_SET_CPUID2, c) < 0 ? -errno : 0;
 }
 
-/* ---- lifecycle ---------------------------------------------------------------------------------------- */
+/* ---- lifecycle ------------------------------------------------------------------------------- */
 
 static void ignore_signal(int sig)
 {

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 
 
-/* ---- registers ------------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static void get_segment(const struct kvm_segment *k, struct vp_segment *s)
 {
@@ -141,7 +141,7 @@ bool kvm_translate(struct vp *vp, uint64_t va, gpa_t *ret)
     return true;
 }
 
-/* ---- MSRs -------------------------------------------------------------------------------------------- */
+/* ---- MSRs ------------------------------------------------------------------------------------ */
 
 struct msr_row {
     uint32_t index;
@@ -221,7 +221,7 @@ static void set_msrs(struct kvm_vp *v, const struct vp_msrs *m)
     }
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static const uint32_t mp_to_kvm[] = {
     [MP_RUNNING] = KVM_MP_STATE_RUNNABLE,
@@ -310,7 +310,7 @@ int kvm_set_state(struct vp *vp, const struct vp_state *st, struct err *err)
     return 0;
 }
 
-/* ---- power-on -------------------------------------------------------------------------------------------- */
+/* ---- power-on -------------------------------------------------------------------------------- */
 
 /* Source: APM volume 2, table 14-1; APIC: SDM volume 3, 10.4.7.1. */
 void kvm_reset_state(struct vp *vp, struct vp_state *s)

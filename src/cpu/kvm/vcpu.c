@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 
-/* ---- kicks: a flag that KVM looks at before it enters, and a signal that brings it out ------------- */
+/* ---- kicks: a flag that KVM looks at before it enters, and a signal that brings it out ------- */
 
 void kvm_wake(struct kvm_vp *v)
 {
@@ -30,7 +30,7 @@ void kvm_kick(struct vp *vp)
     kvm_wake(v);
 }
 
-/* ---- the deadline ------------------------------------------------------------------------------------- */
+/* ---- the deadline ---------------------------------------------------------------------------- */
 
 static void make_timer(struct kvm_vp *v)
 {
@@ -74,7 +74,7 @@ static void run_deadline(struct kvm_vp *v)
     }
 }
 
-/* ---- exits ---------------------------------------------------------------------------------------------- */
+/* ---- exits ----------------------------------------------------------------------------------- */
 
 static bool is_hypercall(const struct kvm_run *run)
 {
@@ -214,7 +214,7 @@ static const char *exit_name(uint32_t reason)
     return reason < ARRAY_LEN(exits) && exits[reason].name ? exits[reason].name : "?";
 }
 
-/* ---- dying -------------------------------------------------------------------------------------------------- */
+/* ---- dying ----------------------------------------------------------------------------------- */
 
 static enum vp_stop die(struct kvm_vp *v, enum vp_stop how, const char *what)
 {
@@ -250,7 +250,7 @@ static enum vp_stop die_of_error(struct kvm_vp *v)
     return die(v, VP_FAILED, what);
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------ */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* The PIC's interrupt goes in by KVM_INTERRUPT when the guest is ready, else we ask for a window. */
 static void inject_extint(struct kvm_vp *v)

@@ -302,7 +302,7 @@ static const struct avx_row *avx_row(const struct insn *in)
     return r && r->shape != V_NONE ? r : NULL;
 }
 
-/* ---- host code ----------------------------------------------------------------------------------- */
+/* ---- host code ------------------------------------------------------------------------------- */
 
 enum { Y_V, Y_M, Y_R, Y_4 }; /* host registers for vvvv, m, r, the fourth operand */
 enum { NO_V = 0 };           /* encodes 1111 */

@@ -125,7 +125,7 @@ enum {
     LAZY_ZERO,  /* 0: base or index of addresses that have none */
 };
 
-/* ---- code.c: the cache --------------------------------------------------------------------------- */
+/* ---- code.c: the cache ----------------------------------------------------------------------- */
 
 #define CODE_REGIONS     12
 #define CODE_REGION_SIZE (UINT64_C(1) << 20)
@@ -176,7 +176,7 @@ void code_drop(struct soft_vp *vp, struct block *b);
 /* Where does the page of this linear address lie?  Through the fetch table; raises. */
 struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc);
 
-/* ---- build.c: instructions to operations ----------------------------------------------------------- */
+/* ---- build.c: instructions to operations ----------------------------------------------------- */
 
 struct code_bytes {
     const uint8_t *p;  /* up to the end of the page */

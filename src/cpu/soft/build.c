@@ -23,7 +23,7 @@ static void run_too_long(struct soft_vp *vp, const struct insn *in)
 static const struct helper ud = { "ud", run_ud, HELPER_ENDS };
 static const struct helper too_long = { "too long", run_too_long, HELPER_ENDS };
 
-/* ---- which helper ---------------------------------------------------------------------------------- */
+/* ---- which helper ---------------------------------------------------------------------------- */
 
 /* What CPUID does not offer is #UD, or what the encoding was before. */
 static bool offered(struct soft_vp *vp, struct insn *in)
@@ -88,7 +88,7 @@ static const struct helper *row_of(struct soft_vp *vp, struct insn *in, uint32_t
     return h;
 }
 
-/* ---- emission ---------------------------------------------------------------------------------------- */
+/* ---- emission -------------------------------------------------------------------------------- */
 
 struct op *build_op(struct build *b, op_fn *run)
 {
@@ -181,7 +181,7 @@ static void emit_call(struct build *b, const struct insn *in)
     b->ended |= ends;
 }
 
-/* ---- the passes ---------------------------------------------------------------------------------------- */
+/* ---- the passes ------------------------------------------------------------------------------ */
 
 static void drop_dead_flags(struct build *b)
 {

@@ -34,7 +34,7 @@ static size_t hash_slot(uint64_t key)
     return (gpa ^ gpa >> 13 ^ key << 5) & (CODE_HASH - 1);
 }
 
-/* ---- the cache as a whole -------------------------------------------------------------------------- */
+/* ---- the cache as a whole -------------------------------------------------------------------- */
 
 int code_cache_new(struct soft *s)
 {
@@ -81,7 +81,7 @@ void code_cache_free(struct soft *s)
     s->code = NULL;
 }
 
-/* ---- pages (lock held) ------------------------------------------------------------------------------ */
+/* ---- pages (lock held) ----------------------------------------------------------------------- */
 
 static struct code_page **page_slot(struct code_cache *c, uint64_t page)
 {
@@ -172,7 +172,7 @@ static void page_detach(struct code_cache *c, gpa_t at, struct block *b)
     }
 }
 
-/* ---- links (lock held) ------------------------------------------------------------------------------- */
+/* ---- links (lock held) ----------------------------------------------------------------------- */
 
 static const struct op *link_get(const struct op *e)
 {
@@ -231,7 +231,7 @@ void code_link(struct soft_vp *vp, const struct exit_id *from, struct block *to)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* ---- dropping blocks (lock held) ------------------------------------------------------------------------ */
+/* ---- dropping blocks (lock held) ------------------------------------------------------------- */
 
 static void drop(struct code_cache *c, struct block *b)
 {
@@ -282,7 +282,7 @@ static bool page_written(struct code_cache *c, struct code_page *p, uint64_t off
     return !p->blocks;
 }
 
-/* ---- self-modifying code ---------------------------------------------------------------------------------- */
+/* ---- self-modifying code --------------------------------------------------------------------- */
 
 /* Does the block of the operation in execution hold any of these bytes? */
 static bool in_execution(const struct soft_vp *vp, gpa_t at, uint64_t len)
@@ -357,7 +357,7 @@ void code_written_by_device(void *soft, gpa_t at, uint64_t len)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* ---- room ---------------------------------------------------------------------------------------------------- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 struct recycle {
     struct code_cache *cache;
@@ -456,7 +456,7 @@ static bool has_room(const struct code_cache *c)
     return CODE_REGION_SIZE - c->used >= BLOCK_BYTES_MAX;
 }
 
-/* ---- look-up ---------------------------------------------------------------------------------------------------- */
+/* ---- look-up --------------------------------------------------------------------------------- */
 
 struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc)
 {
@@ -619,7 +619,7 @@ struct block *code_lookup(struct soft_vp *vp, uint32_t mode)
     }
 }
 
-/* ---- one instruction that is not kept ------------------------------------------------------------------------------ */
+/* ---- one instruction that is not kept -------------------------------------------------------- */
 
 static void fetch_bytes(struct soft_vp *vp, uint64_t pc, uint8_t *to, size_t n)
 {

@@ -129,7 +129,7 @@ TEST(refused)
     EXPECT_EQ(decode(b, 15, MODE_64, &in), DECODE_LONG);
 }
 
-/* ---- lengths against capstone's ------------------------------------------------------------------- */
+/* ---- lengths against capstone's -------------------------------------------------------------- */
 
 struct peer {
     csh cs;

@@ -269,7 +269,7 @@ void diff_fill(struct rng *r, uint8_t *data, size_t n)
     }
 }
 
-/* ---- instructions -------------------------------------------------------------------------------- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 struct form { /* what stands before and behind the opcode */
     bool p66, p67, rexed;
@@ -593,7 +593,7 @@ static void gen_insn(struct out *o, unsigned classes, uint64_t rip)
     }
 }
 
-/* ---- states -------------------------------------------------------------------------------------- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 static void gen_fx(struct rng *r, unsigned classes, uint8_t *fx)
 {

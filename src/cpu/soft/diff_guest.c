@@ -76,7 +76,7 @@ static const struct exit_ops exits = {
     .deadline = bare_deadline,
 };
 
-/* ---- the machine --------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static void poke64(struct diff_guest *g, uint64_t at, uint64_t v)
 {

@@ -48,7 +48,7 @@ static struct op *emit_plain(struct build *b, op_fn *run, unsigned what)
     return emit(b, pair, what);
 }
 
-/* ---- memory operands ------------------------------------------------------------------------------------ */
+/* ---- memory operands ------------------------------------------------------------------------- */
 
 struct address {
     uint8_t b, x, s;
@@ -140,7 +140,7 @@ static struct op *emit_mem(struct build *b, const struct insn *in, op_fn *const 
     return o;
 }
 
-/* ---- arithmetic and logic ---------------------------------------------------------------------------------- */
+/* ---- arithmetic and logic -------------------------------------------------------------------- */
 
 static unsigned alu_what(unsigned kind)
 {
@@ -273,7 +273,7 @@ static bool imul(struct build *b, const struct insn *in, bool imm)
     return true;
 }
 
-/* ---- moves -------------------------------------------------------------------------------------------------- */
+/* ---- moves ----------------------------------------------------------------------------------- */
 
 static bool mov(struct build *b, const struct insn *in, unsigned size, bool load)
 {
@@ -393,7 +393,7 @@ static bool push_rm(struct build *b, const struct insn *in)
     return push_pop(b, op_push_t, in, 0);
 }
 
-/* ---- branches -------------------------------------------------------------------------------------------------- */
+/* ---- branches -------------------------------------------------------------------------------- */
 
 static bool target_delta(const struct build *b, const struct insn *in, int64_t *ret)
 {
@@ -497,7 +497,7 @@ static bool group5(struct build *b, const struct insn *in)
     }
 }
 
-/* ---- LOCK and exchanges ------------------------------------------------------------------------------------------- */
+/* ---- LOCK and exchanges ---------------------------------------------------------------------- */
 
 static struct op *emit_atomic(struct build *b, const struct insn *in, op_fn *run, unsigned size,
                               unsigned what)
@@ -544,7 +544,7 @@ static bool emit_exchange_0f(struct build *b, const struct insn *in)
     }
 }
 
-/* ---- the maps ---------------------------------------------------------------------------------------------------------- */
+/* ---- the maps -------------------------------------------------------------------------------- */
 
 static bool emit_1(struct build *b, const struct insn *in)
 {

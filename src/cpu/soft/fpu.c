@@ -179,7 +179,7 @@ void fpu_reset(struct soft_vp *vp)
         set_host_mxcsr(MXCSR_DEFAULT);
 }
 
-/* ---- may it run ---------------------------------------------------------------------------------- */
+/* ---- may it run ------------------------------------------------------------------------------ */
 
 void fpu_check_sse(struct soft_vp *vp)
 {
@@ -222,7 +222,7 @@ void fpu_note(struct soft_vp *vp, const struct insn *in, const uint64_t *offset)
     }
 }
 
-/* ---- host code ----------------------------------------------------------------------------------- */
+/* ---- host code ------------------------------------------------------------------------------- */
 
 bool fpu_pick(struct soft_vp *vp, const struct insn *in, enum stub_kind kind, struct fpu_op *op,
               struct stub *s)
@@ -266,7 +266,7 @@ static void pick_call(struct soft_vp *vp, const struct insn *in, struct fpu_op *
         op->fn = (fpu_fn *)(uintptr_t)stub_scratch(vp->fpu_private->stubs, vp->vp.index, &s);
 }
 
-/* ---- the general helper -------------------------------------------------------------------------- */
+/* ---- the general helper ---------------------------------------------------------------------- */
 
 /* Which flags does an SSE instruction report when some exceptions are unmasked?  It ran masked. */
 static uint32_t xm_flags(uint32_t mxcsr, uint32_t raised)

@@ -54,7 +54,7 @@ static inline uint32_t fpu_mode(const struct soft_vp *vp)
     return (vp->fpu.sse_unmasked ? MODE_XM : 0) | (vp->fpu.x87_unmasked ? MODE_MF : 0);
 }
 
-/* ---- operations for blocks ----------------------------------------------------------------------- */
+/* ---- operations for blocks ------------------------------------------------------------------- */
 
 /* Host code for the 'run' of a struct op (block.h) that would be a helper's call, or NULL.  It
  * needs of the operation: off, and the address as integer operations have it (build.c).  What the

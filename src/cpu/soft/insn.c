@@ -120,7 +120,7 @@ void insn_set_rm(struct soft_vp *vp, const struct insn *in, unsigned size, uint6
         mem_store(vp, insn_address(vp, in, size, true), size, value);
 }
 
-/* ---- the stack --------------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------------- */
 
 static uint64_t stack_mask(const struct soft_vp *vp)
 {

@@ -4,7 +4,7 @@
  * Source: Intel SDM 2; flags as the host computes them (ops.h). */
 #include "cpu/soft/core_insn.h"
 
-/* ---- host arithmetic ------------------------------------------------------------------------------- */
+/* ---- host arithmetic ------------------------------------------------------------------------- */
 
 #define BINARY(name, insn, sfx, mod)                                                         \
     static uint64_t name(uint64_t a, uint64_t b, uint16_t *flags)                            \
@@ -83,7 +83,7 @@ alu_fn *const shift_table[SHIFT_OPS][4] = {
     [SHIFT_SHL] = ROW(shl), [SHIFT_SHR] = ROW(shr), [SHIFT_SAL] = ROW(shl), [SHIFT_SAR] = ROW(sar),
 };
 
-/* ---- read, modify, write ---------------------------------------------------------------------------- */
+/* ---- read, modify, write --------------------------------------------------------------------- */
 
 /* *p == old ? *p = new : old = *p, for any alignment. */
 static bool compare_swap(void *p, unsigned size, uint64_t *old, uint64_t new)
@@ -145,7 +145,7 @@ uint64_t rmw(struct soft_vp *vp, const struct insn *in, unsigned size, alu_fn *f
     return old;
 }
 
-/* ---- the eight of arithmetic and logic --------------------------------------------------------------- */
+/* ---- the eight of arithmetic and logic ------------------------------------------------------- */
 
 static void alu_rm(struct soft_vp *vp, const struct insn *in, unsigned op, unsigned size, uint64_t b)
 {
@@ -222,7 +222,7 @@ void int_incdec_r(struct soft_vp *vp, const struct insn *in)
     alu_reg(vp, in, in->opcode & 7, in->opcode & 8 ? ALU_DEC : ALU_INC, in->op_size, 0);
 }
 
-/* ---- multiplication and division ------------------------------------------------------------------------ */
+/* ---- multiplication and division ------------------------------------------------------------- */
 
 #define MUL_ASM(insn, sfx, mod)                                                              \
     asm(insn sfx " %" mod "3\n\tmov %%rax, %2\n\t" ASM_FLAGS_OUT                             \
@@ -351,7 +351,7 @@ void int_imul3(struct soft_vp *vp, const struct insn *in)
     imul_to(vp, in, insn_rm(vp, in, in->op_size), in->imm);
 }
 
-/* ---- shifts -------------------------------------------------------------------------------------------- */
+/* ---- shifts ---------------------------------------------------------------------------------- */
 
 static void shift(struct soft_vp *vp, const struct insn *in, uint64_t count)
 {
@@ -416,7 +416,7 @@ void int_shld_cl(struct soft_vp *vp, const struct insn *in)
     shift_double(vp, in, vp->gpr[RCX] & 0xff);
 }
 
-/* ---- BCD: SDM's pseudo code ------------------------------------------------------------------------------ */
+/* ---- BCD: SDM's pseudo code ------------------------------------------------------------------ */
 
 static uint16_t flags_of_byte(uint8_t v)
 {

@@ -158,7 +158,7 @@ void int_crc32(struct soft_vp *vp, const struct insn *in)
     vp->gpr[in->reg] = crc;
 }
 
-/* ---- exchanges ----------------------------------------------------------------------------------------- */
+/* ---- exchanges ------------------------------------------------------------------------------- */
 
 void int_xadd(struct soft_vp *vp, const struct insn *in)
 {
@@ -256,7 +256,7 @@ void int_cmpxchg8b(struct soft_vp *vp, const struct insn *in)
     set_flags(vp, LF_ZF, equal ? LF_ZF : 0);
 }
 
-/* ---- ADX, BMI: reached only when CPUID offers them (core_table.c) ------------------------------------------ */
+/* ---- ADX, BMI: reached only when CPUID offers them (core_table.c) ---------------------------- */
 
 void int_adx(struct soft_vp *vp, const struct insn *in)
 {

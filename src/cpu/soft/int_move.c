@@ -138,7 +138,7 @@ void int_cmov(struct soft_vp *vp, const struct insn *in)
     insn_set_reg(vp, in, in->reg, in->op_size, v);
 }
 
-/* ---- flags ----------------------------------------------------------------------------------------------- */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 void int_lahf(struct soft_vp *vp, const struct insn *in)
 {
@@ -166,7 +166,7 @@ void int_flag_bit(struct soft_vp *vp, const struct insn *in)
     }
 }
 
-/* ---- nothing much ------------------------------------------------------------------------------------------ */
+/* ---- nothing much ---------------------------------------------------------------------------- */
 
 void int_nop(struct soft_vp *vp, const struct insn *in)
 {
@@ -192,7 +192,7 @@ void int_xlat(struct soft_vp *vp, const struct insn *in)
     R8(0) = mem_read8(vp, address_at(vp, in->seg, off, 1, false));
 }
 
-/* ---- the stack --------------------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------------- */
 
 void int_push_r(struct soft_vp *vp, const struct insn *in)
 {

@@ -70,7 +70,7 @@ static uint32_t x2_ldr(const struct soft_vp *vp)
     return vp->vp.index >> 4 << 16 | 1u << (vp->vp.index & 15);
 }
 
-/* ---- 256-bit registers --------------------------------------------------------------------------------- */
+/* ---- 256-bit registers ----------------------------------------------------------------------- */
 
 static uint32_t *vector_word(struct lapic *a, unsigned first, uint8_t vector)
 {
@@ -155,7 +155,7 @@ static void eoi(struct soft_vp *vp)
     look_again(vp);
 }
 
-/* ---- arrival ------------------------------------------------------------------------------------------- */
+/* ---- arrival --------------------------------------------------------------------------------- */
 
 static void error(struct soft_vp *vp, uint32_t bit)
 {
@@ -335,7 +335,7 @@ void lapic_set_cr8(struct soft_vp *vp, uint64_t v)
     set_tpr(vp, (uint32_t)v << 4);
 }
 
-/* ---- registers ------------------------------------------------------------------------------------------ */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 bool lapic_covers(const struct soft_vp *vp, gpa_t at)
 {
@@ -451,7 +451,7 @@ void lapic_write(struct soft_vp *vp, unsigned off, uint32_t value)
     }
 }
 
-/* ---- MSRs ------------------------------------------------------------------------------------------------ */
+/* ---- MSRs ------------------------------------------------------------------------------------ */
 
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2           0x800
@@ -561,7 +561,7 @@ bool lapic_set_base(struct soft_vp *vp, uint64_t v)
     return true;
 }
 
-/* ---- life and state -------------------------------------------------------------------------------------- */
+/* ---- life and state -------------------------------------------------------------------------- */
 
 int lapic_init(struct soft_vp *vp)
 {

@@ -15,7 +15,7 @@
 
 #define PARTS_MAX 4 /* pages of one access */
 
-/* ---- MMIO -------------------------------------------------------------------------------------------- */
+/* ---- MMIO ------------------------------------------------------------------------------------ */
 
 static unsigned piece_size(uint64_t at, size_t n)
 {
@@ -97,7 +97,7 @@ static void device_write(struct soft_vp *vp, const struct place *p, const void *
     }
 }
 
-/* ---- plain copies: what fits one host access is one, as on the real CPU ------------------------------ */
+/* ---- plain copies: what fits one host access is one, as on the real CPU ---------------------- */
 
 static void load(const uint8_t *host, void *to, size_t n)
 {
@@ -121,7 +121,7 @@ static void store(uint8_t *host, const void *from, size_t n)
     }
 }
 
-/* ---- parts: an access cut at page borders ------------------------------------------------------------- */
+/* ---- parts: an access cut at page borders ---------------------------------------------------- */
 
 struct part {
     uint64_t va;
@@ -228,7 +228,7 @@ static void write_in(struct soft_vp *vp, struct tlb_set *set, unsigned acc, uint
         write_part(vp, &part[i], from);
 }
 
-/* ---- mem.h: loads and stores --------------------------------------------------------------------------- */
+/* ---- mem.h: loads and stores ----------------------------------------------------------------- */
 
 uint64_t mem_read_slow(struct soft_vp *vp, uint64_t va, unsigned size)
 {
@@ -347,7 +347,7 @@ void *mem_span_write(struct soft_vp *vp, uint64_t va, size_t n, size_t *ret_n)
     return span(vp, vp->tlb->write, va, n, ret_n, vp->mmu->walk_acc | ACC_WRITE);
 }
 
-/* ---- atomic read-modify-write ---------------------------------------------------------------------------- */
+/* ---- atomic read-modify-write ---------------------------------------------------------------- */
 
 enum rmw_kind {
     RMW_NONE,

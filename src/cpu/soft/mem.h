@@ -115,7 +115,7 @@ gpa_t mem_fetch_page(struct soft_vp *vp, uint64_t va, const uint8_t **ret_host);
 /* Translate without side effects (debugger). */
 bool mmu_translate(struct soft_vp *vp, uint64_t va, gpa_t *ret);
 
-/* ---- invalidation (own thread) ------------------------------------------------------------------- */
+/* ---- invalidation (own thread) --------------------------------------------------------------- */
 void mmu_set_cr3(struct soft_vp *vp, uint64_t value); /* checked value; bit 63: keep (PCID) */
 void mmu_flush_page(struct soft_vp *vp, uint64_t va); /* INVLPG: all privileges, this PCID + global */
 void mmu_flush_all(struct soft_vp *vp, bool globals); /* CR4/CR0/EFER changes, INVPCID, hypercall */
@@ -129,7 +129,7 @@ void mmu_select_set(struct soft_vp *vp);
  * may have dropped an executable page. */
 void run_code_unmapped(struct soft_vp *vp);
 
-/* ---- pages with decoded code ---------------------------------------------------------------------- */
+/* ---- pages with decoded code ----------------------------------------------------------------- */
 /* block.c calls this before it decodes from a page for the first time: sets GMEM_CODE, and when it
  * returns no VP has a write entry for the page (rendezvous).  And back. */
 void mmu_protect_code(struct soft_vp *vp, gpa_t page);

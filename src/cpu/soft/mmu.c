@@ -33,7 +33,7 @@
 #define CR3_KEEP (UINT64_C(1) << 63)
 #define PCIDS    4096
 
-/* ---- write entries and who may decode ------------------------------------------------------------ */
+/* ---- write entries and who may decode -------------------------------------------------------- */
 
 static struct write_bucket *bucket_of(struct mmu_state *m, uint64_t page)
 {
@@ -175,7 +175,7 @@ void mmu_sync_dirty(struct soft_vp *vp)
     }
 }
 
-/* ---- sets ------------------------------------------------------------------------------------------ */
+/* ---- sets ------------------------------------------------------------------------------------ */
 
 static void empty_slots(struct soft_vp *vp, struct tlb_set *set, bool global)
 {
@@ -263,7 +263,7 @@ struct tlb_set *mmu_sys_set(struct soft_vp *vp, unsigned *ret_acc)
     return get_set(vp, vp->cr4 & CR4_SMAP ? CLASS_KERNEL : CLASS_KERNEL_USER);
 }
 
-/* ---- control state ---------------------------------------------------------------------------------- */
+/* ---- control state --------------------------------------------------------------------------- */
 
 /* Data breakpoints: their pages stay out of the tables, so that every access comes by. */
 static void check_breaks(struct soft_vp *vp)
@@ -330,7 +330,7 @@ void mmu_select_set(struct soft_vp *vp)
     vp->tlb = &get_set(vp, class)->tlb;
 }
 
-/* ---- invalidation ------------------------------------------------------------------------------------ */
+/* ---- invalidation ---------------------------------------------------------------------------- */
 
 static void forget_code(struct soft_vp *vp)
 {
@@ -455,7 +455,7 @@ void mmu_flush_pcid(struct soft_vp *vp, unsigned pcid, bool one_page, uint64_t v
         forget_code(vp);
 }
 
-/* ---- filling ------------------------------------------------------------------------------------------ */
+/* ---- filling --------------------------------------------------------------------------------- */
 
 static void fill_write(struct soft_vp *vp, struct tlb_set *set, uint64_t va, gpa_t page, bool store)
 {
@@ -576,7 +576,7 @@ bool mmu_translate(struct soft_vp *vp, uint64_t va, gpa_t *ret)
     return true;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int mmu_init(struct soft_vp *vp)
 {

@@ -144,7 +144,7 @@ static inline bool seen_get(const uint64_t *map, size_t words, uint64_t n)
     return map[n / 64 % words] >> (n % 64) & 1;
 }
 
-/* ---- walk.c ------------------------------------------------------------------------------------- */
+/* ---- walk.c ---------------------------------------------------------------------------------- */
 
 /* The format for the VP's control registers. */
 void paging_format(const struct soft_vp *vp, struct paging *ret);
@@ -153,7 +153,7 @@ void paging_format(const struct soft_vp *vp, struct paging *ret);
  * May unwind when an A bit lies in a page with decoded code. */
 bool walk(struct soft_vp *vp, uint64_t va, unsigned acc, struct mapping *ret, uint32_t *ret_error);
 
-/* ---- mmu.c -------------------------------------------------------------------------------------- */
+/* ---- mmu.c ----------------------------------------------------------------------------------- */
 
 /* Where is va, for an access of this kind?  Raises #PF.  Fills the set of 'class' as far as it may. */
 struct place mmu_locate(struct soft_vp *vp, struct tlb_set *set, uint64_t va, unsigned acc);

@@ -8,7 +8,7 @@
 
 #include "base/test.h"
 
-/* ---- fakes -------------------------------------------------------------------------------------------- */
+/* ---- fakes ----------------------------------------------------------------------------------- */
 
 static struct {
     unsigned vector, error, faults;
@@ -123,7 +123,7 @@ static void fake_mmio_write(void *owner, struct vp *vp, gpa_t at, unsigned size,
 static const struct exit_ops exits = { .mmio_read = fake_mmio_read,
                                        .mmio_write = fake_mmio_write };
 
-/* ---- a machine ------------------------------------------------------------------------------------------ */
+/* ---- a machine ------------------------------------------------------------------------------- */
 
 #define RAM       (64 * MIB)
 #define ROOT      0x10000 /* page tables: one page a level */
@@ -221,7 +221,7 @@ static void set_mode(struct box *b, enum paging_mode mode, uint64_t cr0, uint64_
     mmu_flush_all(vp, true);
 }
 
-/* ---- exhaustive: what the manual says, again and more simply ---------------------------------------------- */
+/* ---- exhaustive: what the manual says, again and more simply --------------------------------- */
 
 struct probe {
     enum paging_mode mode;
@@ -374,7 +374,7 @@ TEST(faults_long)
     probe_mode(LONG);
 }
 
-/* ---- single cases ---------------------------------------------------------------------------------------- */
+/* ---- single cases ---------------------------------------------------------------------------- */
 
 TEST(no_paging)
 {

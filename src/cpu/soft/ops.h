@@ -38,7 +38,7 @@
 #define HANDLER(name) const struct op *name(struct soft_vp *vp, const struct op *o)
 #define COLD          __attribute__((cold, noinline))
 
-/* ---- registers ------------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 /* Operands name 64-bit words of struct soft_vp, byte registers bytes of it. */
 #define R64(i) (((uint64_t *)vp)[i])
@@ -56,7 +56,7 @@ enum {
 _Static_assert(offsetof(struct soft_vp, gpr) == 0 && W_RIP < 256 && W_SEG + SEGS < 256,
                "operands are bytes");
 
-/* ---- flags ------------------------------------------------------------------------------------------ */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 #define LF_CF (F_CF << 8)
 #define LF_PF (F_PF << 8)
@@ -100,7 +100,7 @@ static inline bool flags_cond(uint16_t f, unsigned cc)
     return v != (cc & 1);
 }
 
-/* ---- modes ------------------------------------------------------------------------------------------ */
+/* ---- modes ----------------------------------------------------------------------------------- */
 
 static inline bool is_64(const struct soft_vp *vp)
 {

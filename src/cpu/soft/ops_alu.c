@@ -104,7 +104,7 @@ op_fn *const op_alu[ALU_KINDS][4][FORMS][2] = {
     [K_TEST] = ROWS(test),
 };
 
-/* ---- one operand ------------------------------------------------------------------------------------- */
+/* ---- one operand ----------------------------------------------------------------------------- */
 
 #define ONE_FORMS(name, sz, act)                                                             \
     static HANDLER(name##_r)                                                                 \

@@ -30,7 +30,7 @@ CONDITIONS(JCC)
 op_fn *const op_jcc[16] = { CONDITIONS(JCC_ROW) };
 op_fn *const op_skip[16] = { CONDITIONS(SKIP_ROW) };
 
-/* ---- comparison and branch ------------------------------------------------------------------------------- */
+/* ---- comparison and branch ------------------------------------------------------------------- */
 
 /* The conditions worth a handler: not overflow, not parity. */
 #define FUSED_CONDITIONS(X, ...)                                                             \
@@ -154,7 +154,7 @@ FUSED_MEMORY(FUSED_MEMORY_DEFINE)
 FUSED_ARITH(FUSED_DEFINE)
 FUSED_INCDEC(FUSED_DEFINE)
 
-/* ---- which comparison has which fused handlers ------------------------------------------------------------- */
+/* ---- which comparison has which fused handlers ----------------------------------------------- */
 
 struct fused {
     op_fn *const *first; /* entry of a table in ops_list.h */
@@ -201,7 +201,7 @@ op_fn *op_fused(op_fn *first, unsigned cc)
     return NULL;
 }
 
-/* ---- CALL, RET, indirect jumps -------------------------------------------------------------------------------- */
+/* ---- CALL, RET, indirect jumps --------------------------------------------------------------- */
 
 #define NEXT_RIP (vp->block_rip + o->off + o->len)
 #define SP_q     R64(RSP)

@@ -37,7 +37,7 @@
 #define EA_b  (R64(o->b) + DISP)
 #define EA_x  (R64(o->b) + (R64(o->x) << o->s) + DISP)
 
-/* ---- the cold side ---------------------------------------------------------------------------------- */
+/* ---- the cold side --------------------------------------------------------------------------- */
 
 static inline uint64_t slow_address(struct soft_vp *vp, const struct op *o, uint64_t va, unsigned size)
 {
@@ -70,7 +70,7 @@ static inline void slow_push(struct soft_vp *vp, const struct op *o, uint64_t sp
     mem_write_slow(vp, sp, size, v);
 }
 
-/* ---- both sides ------------------------------------------------------------------------------------- */
+/* ---- both sides ------------------------------------------------------------------------------ */
 
 /* As tlb_hit(), and the miss is a jump of its own. */
 #define TLB_OR(table, p, va, sz, miss)                                                       \
@@ -160,7 +160,7 @@ static inline void slow_push(struct soft_vp *vp, const struct op *o, uint64_t sp
         NEXT;                                                                                \
     }
 
-/* ---- host arithmetic that keeps its flags ------------------------------------------------------------- */
+/* ---- host arithmetic that keeps its flags ---------------------------------------------------- */
 
 #define HOST2(insn, sz, a, b)                                                                \
     do {                                                                                     \

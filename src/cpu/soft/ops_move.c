@@ -4,7 +4,7 @@
 #include "cpu/soft/ops_list.h"
 #include "cpu/soft/ops_mem.h"
 
-/* ---- addresses into LAZY_ADDR --------------------------------------------------------------------------- */
+/* ---- addresses into LAZY_ADDR ---------------------------------------------------------------- */
 
 #define EA_OUT vp->lazy[LAZY_ADDR]
 
@@ -32,7 +32,7 @@ HANDLER(op_ea_seg)
     NEXT;
 }
 
-/* ---- MOV ------------------------------------------------------------------------------------------------ */
+/* ---- MOV ------------------------------------------------------------------------------------- */
 
 #define MOVES(sz)                                                                            \
     static HANDLER(op_mov_##sz##_rr)                                                         \
@@ -64,7 +64,7 @@ op_fn *const op_load[4][2] = PAIRS(op_load_);
 op_fn *const op_store[4][2] = PAIRS(op_store_);
 op_fn *const op_store_i[4] = FOUR(op_store_i_, );
 
-/* ---- MOVZX, MOVSX, MOVSXD -------------------------------------------------------------------------------- */
+/* ---- MOVZX, MOVSX, MOVSXD -------------------------------------------------------------------- */
 
 #define MOVX(name, sz, ext)                                                                  \
     static HANDLER(op_##name##_rr)                                                           \
@@ -102,7 +102,7 @@ op_fn *const op_movx_rm[7][2] = {
     [MOVX_SL_Q] = { op_movsl_q_b, op_movsl_q_x },
 };
 
-/* ---- LEA, sign extensions of RAX ----------------------------------------------------------------------- */
+/* ---- LEA, sign extensions of RAX ------------------------------------------------------------- */
 
 #define SIMPLE(name, statement) \
     HANDLER(name)               \
@@ -123,7 +123,7 @@ SIMPLE(op_cdqe, R64(RAX) = (uint64_t)(int32_t)R32(RAX))
 SIMPLE(op_cdq, SET_l(RDX, (int32_t)R32(RAX) >> 31))
 SIMPLE(op_cqo, R64(RDX) = (uint64_t)((int64_t)R64(RAX) >> 63))
 
-/* ---- CMOV, SETcc ------------------------------------------------------------------------------------------ */
+/* ---- CMOV, SETcc ----------------------------------------------------------------------------- */
 
 #define CONDITIONAL(cc)                                                                      \
     LOCAL(op_cmov_l_##cc, SET_l(o->r, flags_cond(FLAGS, 0x##cc) ? R32(o->x) : R32(o->r)))    \
@@ -144,7 +144,7 @@ op_fn *const op_cmov_rr[16][2] = { CONDITIONS(CMOV_RR) };
 op_fn *const op_cmov_rm[16][2] = { CONDITIONS(CMOV_RM) };
 op_fn *const op_setcc[16] = { CONDITIONS(SETCC) };
 
-/* ---- the stack ---------------------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------------- */
 
 #define SP_q       R64(RSP)
 #define SP_l       ((uint64_t)R32(RSP))

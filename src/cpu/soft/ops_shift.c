@@ -3,7 +3,7 @@
 #include "cpu/soft/ops_list.h"
 #include "cpu/soft/ops_mem.h"
 
-/* ---- shifts ---------------------------------------------------------------------------------------------- */
+/* ---- shifts ---------------------------------------------------------------------------------- */
 
 /* Flags that an operation leaves alone come from the guest's: all go in before, all come out after. */
 #define HOST_SHIFT(insn, sz, a, count)                                                       \
@@ -51,7 +51,7 @@ op_fn *const op_shift_cl[8][4][2] = {
     [6] = ROW(shl, cl), [7] = ROW(sar, cl),
 };
 
-/* ---- multiplication ---------------------------------------------------------------------------------------- */
+/* ---- multiplication -------------------------------------------------------------------------- */
 
 #define QUIET_IMUL(sz, a, b) a = (TYPE_##sz)(a * b)
 #define LOUD_IMUL(sz, a, b)  HOST2("imul", sz, a, b)
@@ -104,7 +104,7 @@ MULS(imul, l)
 MULS(imul, q)
 op_fn *const op_mul_r[2][4] = { { [2] = op_mul1_l, op_mul1_q }, { [2] = op_imul1_l, op_imul1_q } };
 
-/* ---- bits ------------------------------------------------------------------------------------------------------ */
+/* ---- bits ------------------------------------------------------------------------------------ */
 
 #define HOST_BIT(insn, sz, a, b)                                                             \
     do {                                                                                     \

@@ -111,7 +111,7 @@ static void *piece_host(struct soft_vp *vp, const struct string *s, uint64_t va,
             asm volatile("std\n\t" insn "\n\tcld" __VA_ARGS__);                              \
     } while (0)
 
-/* ---- MOVS ------------------------------------------------------------------------------------------------ */
+/* ---- MOVS ------------------------------------------------------------------------------------ */
 
 static void host_movs(const struct string *s, void *to, const void *from, uint64_t n)
 {
@@ -158,7 +158,7 @@ void int_movs(struct soft_vp *vp, const struct insn *in)
     } while (string_more(vp, &s));
 }
 
-/* ---- STOS ------------------------------------------------------------------------------------------------ */
+/* ---- STOS ------------------------------------------------------------------------------------ */
 
 static void host_stos(const struct string *s, void *to, uint64_t v, uint64_t n)
 {
@@ -198,7 +198,7 @@ void int_stos(struct soft_vp *vp, const struct insn *in)
     } while (string_more(vp, &s));
 }
 
-/* ---- LODS ------------------------------------------------------------------------------------------------ */
+/* ---- LODS ------------------------------------------------------------------------------------ */
 
 void int_lods(struct soft_vp *vp, const struct insn *in)
 {
@@ -214,7 +214,7 @@ void int_lods(struct soft_vp *vp, const struct insn *in)
     } while (string_more(vp, &s));
 }
 
-/* ---- SCAS, CMPS -------------------------------------------------------------------------------------------- */
+/* ---- SCAS, CMPS ------------------------------------------------------------------------------ */
 
 #define HOST_SEARCH(insn, ...)                                                               \
     do {                                                                                     \
@@ -345,7 +345,7 @@ void int_cmps(struct soft_vp *vp, const struct insn *in)
     } while (!found(in, &s, f) && string_more(vp, &s));
 }
 
-/* ---- INS, OUTS --------------------------------------------------------------------------------------------- */
+/* ---- INS, OUTS ------------------------------------------------------------------------------- */
 
 /* Each element leaves the engine, so each is a step of its own: the page is made sure of before the
  * port is read. */

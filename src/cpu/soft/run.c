@@ -31,7 +31,7 @@ void run_done(struct soft_vp *vp)
     vp->run = NULL;
 }
 
-/* ---- faults -------------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static _Noreturn void raise_event(struct soft_vp *vp, struct event e)
 {
@@ -51,7 +51,7 @@ void soft_raise_error(struct soft_vp *vp, uint8_t vector, uint32_t error)
                                     .error = error });
 }
 
-/* ---- modes ---------------------------------------------------------------------------------------------- */
+/* ---- modes ----------------------------------------------------------------------------------- */
 
 static bool is_flat(const struct vp_segment *s)
 {
@@ -136,7 +136,7 @@ void run_code_unmapped(struct soft_vp *vp)
     }
 }
 
-/* ---- from block to block ------------------------------------------------------------------------------------ */
+/* ---- from block to block --------------------------------------------------------------------- */
 
 /* To the run loop. */
 static const struct op *stop_at(struct soft_vp *vp, uint64_t rip)
@@ -235,7 +235,7 @@ HANDLER(op_guard)
     return stop_at(vp, rip);
 }
 
-/* ---- helpers ----------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 static inline const struct call *call_enter(struct soft_vp *vp, const struct op *o)
 {
@@ -301,7 +301,7 @@ HANDLER(op_call_end)
     return stop_at(vp, vp->next_rip);
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void count_insns(struct soft_vp *vp)
 {

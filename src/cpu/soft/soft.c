@@ -25,7 +25,7 @@ static const struct soft *soft_of_const(const struct partition *p)
     return container_of(p, const struct soft, part);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void vp_free(struct soft_vp *vp)
 {
@@ -119,7 +119,7 @@ static int soft_new(const struct partition_config *cfg, struct partition **ret, 
     return 0;
 }
 
-/* ---- the partition's ----------------------------------------------------------------------------------- */
+/* ---- the partition's ------------------------------------------------------------------------- */
 
 static void soft_msi(struct partition *p, uint64_t addr, uint32_t data)
 {
@@ -178,7 +178,7 @@ static unsigned soft_cpuid(struct partition *p, struct cpuid_entry *out)
     return cpuid_offer(out);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static const char *mode_name(const struct soft_vp *vp)
 {
@@ -258,7 +258,7 @@ static int soft_set_cpuid(struct vp *v, const struct cpuid_entry *e, unsigned n)
     return 0;
 }
 
-/* ---- registers ------------------------------------------------------------------------------------------ */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 #define ATTR_DPL_SHIFT 5
 

@@ -18,7 +18,7 @@
 #define DONE_PORT 0x80
 #define VPS       4
 
-/* ---- guests ------------------------------------------------------------------------------------------- */
+/* ---- guests ---------------------------------------------------------------------------------- */
 
 /* RBX: data; R12: VP number.  The data page is described by the offsets used below. */
 asm(".pushsection .rodata\n"
@@ -124,7 +124,7 @@ extern const uint8_t guest_timer[], guest_timer_irq[], guest_timer_end[];
 extern const uint8_t guest_smp[], guest_smp_end[];
 extern const uint8_t guest_idle[], guest_idle_end[];
 
-/* ---- a machine ------------------------------------------------------------------------------------------ */
+/* ---- a machine ------------------------------------------------------------------------------- */
 
 struct machine {
     struct gmem *mem;
@@ -285,7 +285,7 @@ static uint64_t ns_of(clockid_t id)
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 TEST(timers_of_a_busy_vp_are_in_time)
 {

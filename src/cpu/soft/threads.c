@@ -79,7 +79,7 @@ static void futex_wake(uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-/* ---- safe points ------------------------------------------------------------------------------------- */
+/* ---- safe points ----------------------------------------------------------------------------- */
 
 void soft_leave(struct soft_vp *vp)
 {
@@ -236,7 +236,7 @@ void soft_resume_others(struct soft_vp *vp)
     pthread_mutex_unlock(&sh->stop_lock);
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------ */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 void soft_notify(struct soft_vp *vp, enum attention what)
 {
@@ -297,7 +297,7 @@ bool soft_attend(struct soft_vp *vp)
     return att & ATT_KICK;
 }
 
-/* ---- timers --------------------------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 static uint64_t tsc_to_ns(const struct soft_vp *vp, uint64_t ticks)
 {
@@ -334,7 +334,7 @@ void soft_poll_due(struct soft_vp *vp)
     }
 }
 
-/* ---- sleep ---------------------------------------------------------------------------------------------- */
+/* ---- sleep ----------------------------------------------------------------------------------- */
 
 /* What ends this sleep. */
 static uint32_t wakers(struct soft_vp *vp)
@@ -411,7 +411,7 @@ void soft_sleep(struct soft_vp *vp)
     soft_enter(vp);
 }
 
-/* ---- PAUSE ---------------------------------------------------------------------------------------------- */
+/* ---- PAUSE ----------------------------------------------------------------------------------- */
 
 #define PAUSES_FREE  64                /* a short spin costs nothing */
 #define PAUSES_YIELD 256               /* then the CPU is offered each time, up to here */
@@ -447,7 +447,7 @@ void soft_pause(struct soft_vp *vp)
     t->last_pause = __builtin_ia32_rdtsc();
 }
 
-/* ---- what came before ------------------------------------------------------------------------------------- */
+/* ---- what came before ------------------------------------------------------------------------ */
 
 void soft_note_exit(struct soft_vp *vp, const char *what, uint64_t where)
 {
@@ -469,7 +469,7 @@ void threads_describe_exits(const struct soft_vp *vp, char *text, size_t n, size
     }
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int threads_new(struct soft *s)
 {

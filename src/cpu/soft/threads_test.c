@@ -14,7 +14,7 @@
 
 #define VPS 4
 
-/* ---- fakes ---------------------------------------------------------------------------------------------- */
+/* ---- fakes ----------------------------------------------------------------------------------- */
 
 struct lapic { /* the fake's */
     uint32_t irr;     /* any thread */
@@ -57,7 +57,7 @@ void sys_sipi(struct soft_vp *vp, uint8_t vector)
     vp->rip = (uint64_t)vector << 12;
 }
 
-/* ---- a machine -------------------------------------------------------------------------------------------- */
+/* ---- a machine ------------------------------------------------------------------------------- */
 
 struct box {
     struct soft s;
@@ -130,7 +130,7 @@ static void run_all(struct box *b, struct job *j, unsigned n, void *(*fn)(void *
         pthread_join(j[i].thread, NULL);
 }
 
-/* ---- exclusion ---------------------------------------------------------------------------------------------- */
+/* ---- exclusion ------------------------------------------------------------------------------- */
 
 static void visit(struct soft_vp *target, void *arg)
 {
@@ -216,7 +216,7 @@ TEST(stopping_excludes)
     box_free(b);
 }
 
-/* ---- sleep and wake-up ------------------------------------------------------------------------------------------ */
+/* ---- sleep and wake-up ----------------------------------------------------------------------- */
 
 /* Pass a token around: each VP halts until its interrupt comes. */
 static void *relay(void *arg)

@@ -21,7 +21,7 @@ static unsigned n_xmm(const struct soft_vp *vp)
     return (vp->mode & MODE_SIZE) == MODE_64 ? 16 : 8;
 }
 
-/* ---- pieces of an image -------------------------------------------------------------------------- */
+/* ---- pieces of an image ---------------------------------------------------------------------- */
 
 static void put_x87(struct soft_vp *vp, uint8_t *im, bool wide)
 {
@@ -119,7 +119,7 @@ static void init_x87(struct soft_vp *vp)
     memset(fpu_fx(vp)->st, 0, sizeof(fpu_fx(vp)->st));
 }
 
-/* ---- FXSAVE, FXRSTOR ----------------------------------------------------------------------------- */
+/* ---- FXSAVE, FXRSTOR ------------------------------------------------------------------------- */
 
 static uint64_t fx_address(struct soft_vp *vp, const struct insn *in, bool write)
 {
@@ -167,7 +167,7 @@ static void fxrstor_run(struct soft_vp *vp, const struct insn *in)
         get_xmm(vp, im, n_xmm(vp));
 }
 
-/* ---- LDMXCSR, STMXCSR ---------------------------------------------------------------------------- */
+/* ---- LDMXCSR, STMXCSR ------------------------------------------------------------------------ */
 
 static void ldmxcsr_run(struct soft_vp *vp, const struct insn *in)
 {
@@ -186,7 +186,7 @@ static void stmxcsr_run(struct soft_vp *vp, const struct insn *in)
     mem_write32(vp, insn_address(vp, in, 4, true), fpu_mxcsr(vp));
 }
 
-/* ---- XSAVE --------------------------------------------------------------------------------------- */
+/* ---- XSAVE ----------------------------------------------------------------------------------- */
 
 static uint64_t xsave_address(struct soft_vp *vp, const struct insn *in, bool write)
 {
@@ -351,7 +351,7 @@ const struct helper *xsave_helper(const struct insn *in)
     }
 }
 
-/* ---- the image of a saved VP --------------------------------------------------------------------- */
+/* ---- the image of a saved VP ----------------------------------------------------------------- */
 
 void fpu_get_xsave(struct soft_vp *vp, uint8_t image[4096])
 {

@@ -15,7 +15,7 @@
 
 static const struct ic_version frameworks[] = { { 3, 0 }, { 1, 0 } };
 
-/* ---- from the guest ------------------------------------------------------------------------------------ */
+/* ---- from the guest -------------------------------------------------------------------------- */
 
 int ic_decode(const uint8_t *payload, size_t n, struct ic_answer *ret)
 {
@@ -96,7 +96,7 @@ static void on_packet(struct channel *ch, const struct packet *p)
     }
 }
 
-/* ---- to the guest ----------------------------------------------------------------------------------------- */
+/* ---- to the guest ---------------------------------------------------------------------------- */
 
 static int send(struct ic_service *s, uint16_t type, const void *body, size_t n)
 {
@@ -137,7 +137,7 @@ static void negotiate(struct ic_service *s)
     send(s, IC_NEGOTIATE, body, n);
 }
 
-/* ---- the channel's life -------------------------------------------------------------------------------------- */
+/* ---- the channel's life ---------------------------------------------------------------------- */
 
 static int on_open(struct channel *ch)
 {

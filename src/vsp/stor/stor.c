@@ -61,7 +61,7 @@ struct stor {
     unsigned n_kept;
 };
 
-/* ---- operations ------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static struct stor_op *op_new(struct stor *s)
 {
@@ -92,7 +92,7 @@ static void op_free(struct stor *s, struct stor_op *op)
     s->n_kept++;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void answer(struct stor_channel *c, uint64_t id, const uint8_t packet[STOR_PACKET_SIZE])
 {
@@ -113,7 +113,7 @@ static void refuse(struct stor_channel *c, const struct packet *p, uint32_t stat
     answer(c, p->id, out);
 }
 
-/* ---- EXECUTE_SRB ------------------------------------------------------------------------------------------------ */
+/* ---- EXECUTE_SRB ----------------------------------------------------------------------------- */
 
 static void unit_released(struct stor *s, unsigned lun)
 {
@@ -279,7 +279,7 @@ static void start_srb(struct stor_channel *c, const struct packet *p, const stru
     }
 }
 
-/* ---- the other operations ------------------------------------------------------------------------------------------ */
+/* ---- the other operations -------------------------------------------------------------------- */
 
 static bool version_known(uint16_t v)
 {
@@ -368,7 +368,7 @@ static void on_packet(struct channel *ch, const struct packet *p)
         answer(c, p->id, out);
 }
 
-/* ---- channel life ------------------------------------------------------------------------------------------------------ */
+/* ---- channel life ---------------------------------------------------------------------------- */
 
 static int on_open(struct channel *ch)
 {
@@ -442,7 +442,7 @@ static const struct channel_ops stor_ops = {
     .load = on_load,
 };
 
-/* ---- units ------------------------------------------------------------------------------------------------------------------ */
+/* ---- units ----------------------------------------------------------------------------------- */
 
 static void tell_guest(struct stor *s)
 {
@@ -491,7 +491,7 @@ bool stor_ready(const struct stor *s)
     return s->phase == PHASE_READY;
 }
 
-/* ---- made and freed ------------------------------------------------------------------------------------------------------------ */
+/* ---- made and freed -------------------------------------------------------------------------- */
 
 static const struct guid scsi_class = GUID(0xba6163d9, 0x04a1, 0x4d29, 0xb605, 0x72e2ffb1dc7f);
 static const struct guid ide_class = GUID(0x32412632, 0x86cb, 0x44a2, 0x9b5c, 0x50d1417354f5);
