@@ -191,6 +191,42 @@ TEST(no_message_is_lost_between_threads)
     pthread_join(t, NULL);
 }
 
+/* Two at a time, then silence: a second one that is stuck has nobody who frees it. */
+static void *post_pairs(void *arg)
+{
+    struct hv_model *m = arg;
+
+    for (uint32_t i = 0; i < ROUNDS; i += 2) {
+        synic_post(m->hv, 0, 2, 1, &i, sizeof i);
+        synic_post(m->hv, 0, 2, 1, &i, sizeof i);
+        while (__atomic_load_n(&m->resets, __ATOMIC_ACQUIRE) < i + 2)
+            sched_yield();
+    }
+    return NULL;
+}
+
+TEST(no_message_is_stuck_behind_another)
+{
+    AUTO(done) struct hv_model m;
+    struct hv_message got;
+    pthread_t t;
+    unsigned n = 0; /* and m.resets: what the other thread may know of it */
+
+    hv_model_init(&m, 1, false);
+    hv_model_boot(&m);
+    pthread_create(&t, NULL, post_pairs, &m);
+    while (n < ROUNDS) {
+        if (!model_wait(hv_model_vp(&m, 0), MODEL_VECTOR, 5000)) {
+            EXPECT(!"a message is stuck");
+            n = ROUNDS;
+        }
+        while (hv_model_take(&m, 0, 2, &got))
+            n++;
+        __atomic_store_n(&m.resets, n, __ATOMIC_RELEASE);
+    }
+    pthread_join(t, NULL);
+}
+
 static void *signal_many(void *arg)
 {
     struct hv_model *m = arg;
