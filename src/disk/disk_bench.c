@@ -183,7 +183,7 @@ static const char *path_of(struct env *e, const char *name)
 
 static struct disk *make(struct env *e, const char *name, struct disk_create c)
 {
-    struct disk *d;
+    struct disk *d = NULL;
 
     c.replace = true;
     if (disk_create(e->io, path_of(e, name), &c, &e->err) < 0 ||
