@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tiny.c - the smallest machine that runs a test guest on one of the engines.
  *
- *     tiny [-e soft|kvm] [-n VPS] [-m MiB] [-t SECONDS] [-a ARGUMENTS] KERNEL [INITRD]
+ *     tiny [-e soft|kvm] [-n VPS] [-m MiB] [-t SECONDS] [-x] [-a ARGUMENTS] KERNEL [INITRD]
  *
+ * -x hides x2APIC from CPUID.
  * RAM, VPs, COM1 to standard output, the exit port 0xf4, what kvm-unit-tests wants of QEMU (fw_cfg
  * by ports, its test device's registers and lines).  Of the PICs there is only what a BIOS leaves
  * behind: vectors 8 and 0x70, all lines open, LINT0 of VP 0 in ExtINT mode.
@@ -26,6 +27,7 @@ struct tiny {
     struct clock clock;
     struct partition *part;
     unsigned n_vps;
+    bool hide_x2apic;
     uint16_t fw_key;
     unsigned fw_at;
     uint32_t scratch, irq; /* irq: lines that rose and were not acknowledged */
@@ -247,6 +249,10 @@ static int start(struct tiny *t, enum engine_kind engine, const struct boot_conf
     if (partition_new(&cfg, &t->part, &err) < 0 || boot_load(t->gmem, boot, &entry, &err) < 0)
         return fail(&err);
     n = partition_cpuid(t->part, cpuid);
+    for (unsigned i = 0; t->hide_x2apic && i < n; i++) {
+        if (cpuid[i].leaf == 1)
+            cpuid[i].ecx &= ~(1u << 21);
+    }
     for (unsigned i = 0; i < t->n_vps; i++)
         vp_set_cpuid(partition_vp(t->part, i), cpuid, n);
     if (wire_lint0(partition_vp(t->part, 0), &err) < 0)
@@ -265,12 +271,13 @@ int main(int argc, char **argv)
     struct err err = { 0 };
     int opt, status;
 
-    while ((opt = getopt(argc, argv, "e:n:m:t:a:")) > 0) {
+    while ((opt = getopt(argc, argv, "e:n:m:t:a:x")) > 0) {
         switch (opt) {
         case 'e': engine = strcmp(optarg, "kvm") == 0 ? ENGINE_KVM : ENGINE_SOFT; break;
         case 'n': t.n_vps = (unsigned)strtoul(optarg, NULL, 0); break;
         case 'm': mib = strtoul(optarg, NULL, 0); break;
         case 't': seconds = strtoul(optarg, NULL, 0); break;
+        case 'x': t.hide_x2apic = true; break;
         case 'a': boot.append = optarg; break;
         default: return 125;
         }

@@ -85,6 +85,8 @@ static bool apic_base_read(struct soft_vp *vp, uint32_t msr, uint64_t *ret)
 
 static bool apic_base_write(struct soft_vp *vp, uint32_t msr, uint64_t v)
 {
+    if ((v & 0x400) && !(vp->feature.ecx1 & 1u << 21)) /* x2APIC */
+        return false;
     return lapic_set_base(vp, v);
 }
 
