@@ -54,11 +54,12 @@ struct channel_ops {
      * The channel may be opened again later: the protocol starts from its beginning. */
     bool (*close)(struct channel *ch);
 
-    /* Sub-channels at the end of contact, every channel after channel_rescind(): 'ch' is freed when
-     * this returns.  May be NULL. */
+    /* Sub-channels at the end of contact or when the guest lets go of them, every channel after
+     * channel_rescind(): 'ch' is freed when this returns.  May be NULL. */
     void (*removed)(struct channel *ch);
 
-    /* State of an open channel's protocol.  After load() packets may come and go.  NULL: none. */
+    /* State of an open channel's protocol.  After load() packets may come and go.  A primary's
+     * load() offers its sub-channels, which come next.  NULL: none. */
     void (*save)(struct channel *ch, struct buf *to);
     int (*load)(struct channel *ch, struct bytes *from, struct err *err);
 };

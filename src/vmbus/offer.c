@@ -113,7 +113,8 @@ static int add(struct vmbus *v, const struct channel_offer *o, struct channel *p
     ch->primary = primary ? primary : ch;
     ch->sub_index = index;
     ch->last = &ch->first;
-    if (bus_take_relid(v, ch, 0) < 0) {
+    /* While a state is loaded a channel gets the number that it had, when its turn comes. */
+    if (!v->loading && bus_take_relid(v, ch, 0) < 0) {
         free(ch);
         return err_set(err, ENOSPC, "VMBus channel '%s': all %u channel ids are taken", ops->name,
                        VMBUS_RELIDS - 1);

@@ -412,8 +412,17 @@ static int on_released(struct vmbus *v, const uint8_t *p, size_t n)
 {
     uint32_t relid = get_le32(p + offsetof(struct vmbus_relid, relid));
 
-    if (relid && relid < VMBUS_RELIDS && v->slot[relid].taken && !v->slot[relid].ch)
+    if (!relid || relid >= VMBUS_RELIDS || !v->slot[relid].taken)
+        return 1;
+    struct channel *ch = v->slot[relid].ch;
+    if (!ch) {
         bus_release_relid(v, relid);
+    } else if (ch->primary != ch && ch->state == CHANNEL_CLOSED) {
+        /* Linux lets its sub-channels go by itself before it closes their primary. */
+        ch->announced = false;
+        ch->doomed = true;
+        channel_remove_if_doomed(ch);
+    }
     return 1;
 }
 

@@ -29,8 +29,8 @@ struct stor_op {
     struct stor_channel *c;
     struct stor_op *next;  /* in the list of kept ones */
     uint64_t id;
-    uint64_t contact;      /* the channel's life that asked: an answer to an older one is dropped */
-    uint8_t lun;
+    bool wants_answer;
+    uint8_t lun;           /* of the unit that it holds; STOR_LUNS: none */
     bool guest_written;    /* the disk wrote into guest memory */
     uint8_t raw[STOR_PACKET_SIZE];
     struct scsi_rq rq;
@@ -51,10 +51,9 @@ enum stor_phase { PHASE_CLOSED, PHASE_INIT, PHASE_READY };
 struct stor {
     struct stor_config cfg;
     struct stor_channel primary, sub[STOR_SUB_CHANNELS];
-    unsigned n_sub;
+    uint16_t subs;    /* bit i: sub[i] is there */
     uint8_t phase;    /* enum stor_phase */
     uint16_t version; /* agreed on */
-    uint64_t contact; /* grows each time that the primary closes */
     struct stor_unit unit[STOR_LUNS];
     unsigned n_ops;
     struct stor_op *kept;
@@ -113,6 +112,21 @@ static void refuse(struct stor_channel *c, const struct packet *p, uint32_t stat
     answer(c, p->id, out);
 }
 
+/* A request that was not started: Linux looks at the status of the SRB. */
+static void refuse_srb(struct stor_channel *c, const struct packet *p, uint32_t status,
+                       uint8_t srb_status, uint8_t scsi_status)
+{
+    uint8_t raw[STOR_PACKET_SIZE] = { 0 }, out[STOR_PACKET_SIZE];
+    const struct stor_result r = { .srb_status = srb_status, .scsi_status = scsi_status };
+
+    if (!p->wants_completion)
+        return;
+    memcpy(raw, p->payload, MIN(p->size, sizeof raw));
+    stor_encode_result(out, raw, &r);
+    stor_encode_answer(out, out, status);
+    answer(c, p->id, out);
+}
+
 /* ---- EXECUTE_SRB ----------------------------------------------------------------------------- */
 
 static void unit_released(struct stor *s, unsigned lun)
@@ -126,31 +140,13 @@ static void unit_released(struct stor *s, unsigned lun)
     old.gone(old.gone_owner, old.u);
 }
 
-static uint8_t srb_status_of(const struct scsi_rq *rq)
+/* Answered, or nobody waits for it any more; guest memory is not used for it from here on. */
+static void op_end(struct stor_op *op)
 {
-    if (rq->status == SCSI_CHECK_CONDITION)
-        return SRB_ERROR | SRB_AUTOSENSE_VALID;
-    return SRB_SUCCESS; /* BUSY and conflicts are the SCSI status's business */
-}
-
-static void on_scsi_done(struct scsi_rq *rq)
-{
-    struct stor_op *op = container_of(rq, struct stor_op, rq);
     struct stor_channel *c = op->c;
     struct stor *s = c->stor;
-    uint8_t out[STOR_PACKET_SIZE];
-    struct stor_result r = {
-        .srb_status = srb_status_of(rq), .scsi_status = rq->status, .moved = rq->moved,
-        .sense_len = rq->sense_len, .sense = rq->sense,
-    };
-
-    if (op->guest_written && rq->moved)
-        gpa_range_wrote(vmbus_gmem(s->cfg.bus), &op->range, 0, rq->moved);
-    if (op->contact == s->contact && channel_is_open(c->ch)) {
-        stor_encode_result(out, op->raw, &r);
-        answer(c, op->id, out);
-    }
     unsigned lun = op->lun;
+
     op_free(s, op);
     c->inflight--;
     if (lun < STOR_LUNS) {
@@ -161,6 +157,39 @@ static void on_scsi_done(struct scsi_rq *rq)
         c->closing = false;
         channel_closed(c->ch);
     }
+}
+
+/* A channel that was closed since keeps closing until we are through: it cannot be open again. */
+static void op_answer(struct stor_op *op, const struct stor_result *r)
+{
+    struct stor_channel *c = op->c;
+    uint8_t out[STOR_PACKET_SIZE];
+
+    if (op->wants_answer && channel_is_open(c->ch)) {
+        stor_encode_result(out, op->raw, r);
+        answer(c, op->id, out);
+    }
+    op_end(op);
+}
+
+static uint8_t srb_status_of(const struct scsi_rq *rq)
+{
+    if (rq->status == SCSI_CHECK_CONDITION)
+        return SRB_ERROR | SRB_AUTOSENSE_VALID;
+    return SRB_SUCCESS; /* BUSY and conflicts are the SCSI status's business */
+}
+
+static void on_scsi_done(struct scsi_rq *rq)
+{
+    struct stor_op *op = container_of(rq, struct stor_op, rq);
+    struct stor_result r = {
+        .srb_status = srb_status_of(rq), .scsi_status = rq->status, .moved = rq->moved,
+        .sense_len = rq->sense_len, .sense = rq->sense,
+    };
+
+    if (op->guest_written && rq->moved)
+        gpa_range_wrote(vmbus_gmem(op->c->stor->cfg.bus), &op->range, 0, rq->moved);
+    op_answer(op, &r);
 }
 
 /* The guest's buffer as host addresses.  -EFAULT and the like: the guest named no memory. */
@@ -227,19 +256,14 @@ static void report_luns(struct stor *s, struct stor_op *op, const struct stor_sr
 
 /* Only INQUIRY has an answer from an absent unit; for anything else Linux drops the device when it
  * sees this status. */
-static void absent(struct stor_channel *c, struct stor_op *op)
+static void absent(struct stor_op *op)
 {
-    uint8_t out[STOR_PACKET_SIZE];
-    struct stor_result r = { .srb_status = SRB_INVALID_LUN };
+    const struct stor_result r = { .srb_status = SRB_INVALID_LUN };
 
-    if (op->rq.cdb[0] == INQUIRY) {
+    if (op->rq.cdb[0] == INQUIRY)
         scsi_exec_absent(&op->rq);
-        return;
-    }
-    stor_encode_result(out, op->raw, &r);
-    answer(c, op->id, out);
-    c->inflight--;
-    op_free(c->stor, op);
+    else
+        op_answer(op, &r);
 }
 
 static void start_srb(struct stor_channel *c, const struct packet *p, const struct stor_srb *srb)
@@ -248,18 +272,18 @@ static void start_srb(struct stor_channel *c, const struct packet *p, const stru
     struct stor_op *op = op_new(s);
     struct scsi_unit *u;
 
-    if (!op) {
-        refuse(c, p, STOR_UNSUCCESSFUL);
+    if (!op) { /* the guest sends it again */
+        refuse_srb(c, p, STOR_SUCCESS, SRB_SUCCESS, SCSI_BUSY);
         return;
     }
     op->c = c;
     op->id = p->id;
-    op->contact = s->contact;
+    op->wants_answer = p->wants_completion;
     memset(op->raw, 0, sizeof op->raw);
     memcpy(op->raw, p->payload, MIN(p->size, sizeof op->raw));
     if (map_buffer(s, op, p, srb) < 0) {
         op_free(s, op);
-        refuse(c, p, STOR_INVALID_REQUEST);
+        refuse_srb(c, p, STOR_INVALID_REQUEST, SRB_INVALID_REQUEST, SCSI_GOOD);
         return;
     }
     memset(op->rq.cdb, 0, sizeof op->rq.cdb);
@@ -272,7 +296,7 @@ static void start_srb(struct stor_channel *c, const struct packet *p, const stru
         op->lun = STOR_LUNS;
         report_luns(s, op, srb);
     } else if (!u) {
-        absent(c, op);
+        absent(op);
     } else {
         s->unit[op->lun].inflight++;
         scsi_exec(u, &op->rq);
@@ -293,20 +317,29 @@ static unsigned max_sub_channels(const struct stor *s)
     return s->cfg.kind == STOR_SCSI ? MIN(n, STOR_SUB_CHANNELS) : 0;
 }
 
+static int add_sub_channel(struct stor *s, unsigned i, struct err *err)
+{
+    struct stor_channel *c = &s->sub[i];
+    int r;
+
+    *c = (struct stor_channel){ .stor = s };
+    r = channel_offer_sub(s->primary.ch, i + 1, c, &c->ch, err);
+    if (r == 0)
+        s->subs |= (uint16_t)(1u << i);
+    return r;
+}
+
 static uint32_t create_sub_channels(struct stor *s, unsigned n)
 {
     struct err err;
 
-    if (s->phase != PHASE_READY || n > max_sub_channels(s) || s->n_sub)
+    if (s->phase != PHASE_READY || n > max_sub_channels(s) || s->subs)
         return STOR_INVALID_REQUEST;
     for (unsigned i = 0; i < n; i++) {
-        struct stor_channel *c = &s->sub[i];
-        *c = (struct stor_channel){ .stor = s };
-        if (channel_offer_sub(s->primary.ch, i + 1, c, &c->ch, &err) < 0) {
+        if (add_sub_channel(s, i, &err) < 0) {
             log_warn("storage: %s", err.text);
             break; /* the guest uses what arrives */
         }
-        s->n_sub++;
     }
     return STOR_SUCCESS;
 }
@@ -315,13 +348,18 @@ static uint32_t create_sub_channels(struct stor *s, unsigned n)
 static uint32_t control(struct stor *s, const struct stor_request *rq)
 {
     switch (rq->operation) {
-    case STOR_BEGIN_INIT: s->phase = PHASE_INIT; return STOR_SUCCESS;
+    case STOR_BEGIN_INIT:
+        s->phase = PHASE_INIT;
+        s->version = 0;
+        return STOR_SUCCESS;
     case STOR_END_INIT:
         if (s->phase != PHASE_INIT || !s->version)
             return STOR_INVALID_REQUEST;
         s->phase = PHASE_READY;
         return STOR_SUCCESS;
     case STOR_QUERY_VERSION:
+        if (s->phase != PHASE_INIT)
+            return STOR_INVALID_REQUEST;
         if (!version_known(rq->version))
             return STOR_REVISION_MISMATCH;
         s->version = rq->version;
@@ -350,7 +388,7 @@ static void on_packet(struct channel *ch, const struct packet *p)
         if (s->phase == PHASE_READY)
             start_srb(c, p, &rq.srb);
         else
-            refuse(c, p, STOR_INVALID_REQUEST);
+            refuse_srb(c, p, STOR_INVALID_REQUEST, SRB_INVALID_REQUEST, SCSI_GOOD);
         return;
     }
     if (c != &s->primary) {
@@ -358,7 +396,7 @@ static void on_packet(struct channel *ch, const struct packet *p)
         return;
     }
     memcpy(raw, p->payload, MIN(p->size, sizeof raw));
-    if (rq.operation == STOR_QUERY_PROPERTIES) {
+    if (rq.operation == STOR_QUERY_PROPERTIES && s->phase == PHASE_INIT && s->version) {
         struct stor_properties props = { (uint16_t)max_sub_channels(s), STOR_TRANSFER_MAX };
         stor_encode_properties(out, raw, &props);
     } else {
@@ -381,13 +419,21 @@ static int on_open(struct channel *ch)
     return 0;
 }
 
+/* A driver that starts anew asks for its sub-channels anew; Linux has released them by now. */
+static void drop_sub_channels(struct stor *s)
+{
+    for (unsigned i = 0; i < STOR_SUB_CHANNELS; i++)
+        if (s->sub[i].ch)
+            channel_rescind(s->sub[i].ch);
+}
+
 static bool on_close(struct channel *ch)
 {
     struct stor_channel *c = channel_owner(ch);
 
     if (c == &c->stor->primary) {
-        c->stor->contact++;
         c->stor->phase = PHASE_CLOSED;
+        drop_sub_channels(c->stor);
     }
     c->closing = c->inflight != 0;
     return !c->closing;
@@ -399,21 +445,23 @@ static void on_removed(struct channel *ch)
     struct stor *s = c->stor;
 
     c->ch = NULL;
-    if (c == &s->primary)
-        return;
-    while (s->n_sub && !s->sub[s->n_sub - 1].ch)
-        s->n_sub--;
+    if (c != &s->primary)
+        s->subs &= (uint16_t)~(1u << (c - s->sub));
 }
 
 static const struct state_field stor_fields[] = {
     STATE(struct stor, phase),
     STATE(struct stor, version),
+    STATE_SINCE(struct stor, subs, 2),
 };
 static bool stor_check(void *obj)
 {
-    return ((struct stor *)obj)->phase <= PHASE_READY;
+    const struct stor *s = obj;
+
+    return s->phase <= PHASE_READY && !(s->subs >> max_sub_channels(s)) &&
+           (!s->subs || s->phase != PHASE_CLOSED);
 }
-static const struct state_desc stor_state = { "stor", 1, stor_fields, ARRAY_LEN(stor_fields),
+static const struct state_desc stor_state = { "stor", 2, stor_fields, ARRAY_LEN(stor_fields),
                                               stor_check };
 
 static void on_save(struct channel *ch, struct buf *to)
@@ -425,11 +473,23 @@ static void on_save(struct channel *ch, struct buf *to)
         state_save(to, "stor", &stor_state, c->stor);
 }
 
+/* The bus looks for the sub-channels after their primary: it finds what we make here. */
 static int on_load(struct channel *ch, struct bytes *from, struct err *err)
 {
     struct stor_channel *c = channel_owner(ch);
+    struct stor *s = c->stor;
+    unsigned subs;
+    int r;
 
-    return c == &c->stor->primary ? state_load(from, "stor", &stor_state, c->stor, err) : 0;
+    if (c != &s->primary)
+        return 0;
+    r = state_load(from, "stor", &stor_state, s, err);
+    subs = s->subs;
+    s->subs = 0;
+    for (unsigned i = 0; r == 0 && i < STOR_SUB_CHANNELS; i++)
+        if (subs & 1u << i)
+            r = add_sub_channel(s, i, err);
+    return r;
 }
 
 static const struct channel_ops stor_ops = {
