@@ -135,6 +135,11 @@ void vp_nmi(struct vp *vp)
     vp->part->ops->nmi(vp);
 }
 
+int vp_auto_eoi(struct vp *vp, const uint64_t vectors[4])
+{
+    return vp->part->ops->auto_eoi(vp, vectors);
+}
+
 void vp_set_deadline(struct vp *vp, uint64_t at_ns)
 {
     vp->part->ops->set_deadline(vp, at_ns);

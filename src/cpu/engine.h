@@ -144,6 +144,11 @@ int vp_set_cpuid(struct vp *vp, const struct cpuid_entry *e, unsigned n);
 void vp_interrupt(struct vp *vp, uint8_t vector);
 void vp_nmi(struct vp *vp);
 
+/* The vectors whose interrupts end as they are taken, as if the guest sent its EOI at once (a SINT
+ * with AutoEOI): bit v % 64 of word v / 64.  Replaces the last call's; stays over an INIT.  On the
+ * VP's thread, or while it does not run.  -ENOTSUP: the host has no such thing. */
+int vp_auto_eoi(struct vp *vp, const uint64_t vectors[4]);
+
 /* exits->deadline() runs when the machine clock reaches 'at_ns' (UINT64_MAX: never); one deadline a
  * VP, each call replaces it. */
 void vp_set_deadline(struct vp *vp, uint64_t at_ns);

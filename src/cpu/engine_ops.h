@@ -27,6 +27,7 @@ struct engine_ops {
     int (*set_cpuid)(struct vp *vp, const struct cpuid_entry *e, unsigned n);
     void (*interrupt)(struct vp *vp, uint8_t vector);
     void (*nmi)(struct vp *vp);
+    int (*auto_eoi)(struct vp *vp, const uint64_t vectors[4]);
     void (*set_deadline)(struct vp *vp, uint64_t at_ns);
     void (*get_regs)(struct vp *vp, struct vp_regs *ret);
     void (*set_regs)(struct vp *vp, const struct vp_regs *regs);

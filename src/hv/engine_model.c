@@ -12,6 +12,7 @@ struct vp {
     pthread_cond_t came;
     unsigned count[256];
     uint64_t deadline;
+    uint64_t auto_eoi[4];
 };
 
 struct partition {
@@ -87,6 +88,11 @@ uint64_t model_deadline(struct vp *vp)
     return vp->deadline;
 }
 
+bool model_auto_eoi(const struct vp *vp, uint8_t vector)
+{
+    return vp->auto_eoi[vector / 64] >> vector % 64 & 1;
+}
+
 uint64_t model_flushed(struct partition *p)
 {
     return __atomic_exchange_n(&p->flushed, 0, __ATOMIC_RELAXED);
@@ -149,6 +155,12 @@ void vp_interrupt(struct vp *vp, uint8_t vector)
     vp->count[vector]++;
     pthread_cond_broadcast(&vp->came);
     pthread_mutex_unlock(&vp->lock);
+}
+
+int vp_auto_eoi(struct vp *vp, const uint64_t vectors[4])
+{
+    memcpy(vp->auto_eoi, vectors, sizeof vp->auto_eoi);
+    return 0;
 }
 
 void vp_set_deadline(struct vp *vp, uint64_t at_ns)

@@ -20,5 +20,6 @@ unsigned model_interrupts(struct vp *vp, uint8_t vector);
 bool model_wait(struct vp *vp, uint8_t vector, unsigned ms);
 
 uint64_t model_deadline(struct vp *vp);      /* UINT64_MAX: none */
+bool model_auto_eoi(const struct vp *vp, uint8_t vector);
 uint64_t model_flushed(struct partition *p); /* VPs flushed since the last call */
 void model_can_flush(struct partition *p, bool can);

@@ -53,6 +53,7 @@ void hv_reset(struct hv *hv)
     for (unsigned i = 0; i < hv->cfg.n_vps; i++) {
         hv->vp[i].assist = 0;
         synic_reset(&hv->vp[i]);
+        synic_tell_auto_eoi(&hv->vp[i]);
         stimer_reset(&hv->vp[i]);
     }
     hv->guest_os_id = hv->hypercall = hv->ref_tsc = hv->tsc_invariant = 0;
@@ -196,6 +197,7 @@ int hv_load(struct hv *hv, struct bytes *from, struct err *err)
         r = load_vp(v, from, err);
         if (r == 0) {
             v->deadline = UINT64_MAX;
+            synic_tell_auto_eoi(v);
             stimer_run_locked(v);
         }
         pthread_mutex_unlock(&v->lock);

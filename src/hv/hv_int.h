@@ -68,6 +68,7 @@ void reftime_write_page_locked(struct hv *hv);
 /* ---- synic.c ------------------------------------------------------------------------------- */
 void synic_init(struct hv_vp *v);
 void synic_reset(struct hv_vp *v);
+void synic_tell_auto_eoi(struct hv_vp *v); /* SINTs changed; on the VP's thread */
 bool synic_msr_write(struct hv_vp *v, uint32_t msr, uint64_t value);
 bool synic_msr_read(struct hv_vp *v, uint32_t msr, uint64_t *ret);
 /* Fill the slot of one SINT if it is free and something waits.  true: its queue has run empty. */

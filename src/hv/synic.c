@@ -6,13 +6,14 @@
  * the slot again.  The pages are guest memory, where VPs write while we do.
  *
  * Spec:   TLFS 11.
- * Called: msr.c on VP threads, VMBus on its loop.  Calls: vp_interrupt().
+ * Called: msr.c on VP threads, VMBus on its loop.  Calls: vp_interrupt(), vp_auto_eoi().
  * Not:    AS-proxy; overlay semantics of the two pages (what lay below them is overwritten). */
 #include "hv/hv_int.h"
 
 #include <assert.h>
 #include <errno.h>
 
+#include "base/log.h"
 #include "base/trace.h"
 
 #define SLOT_SIZE   sizeof(struct hv_message)
@@ -34,6 +35,22 @@ static void forget_locked(struct hv_queue *q)
     }
     q->last = &q->first;
     q->n = 0;
+}
+
+/* The engine ends the interrupts of SINTs with AutoEOI: guests of the time before the hint against
+ * it (Linux to 4.x, Windows to 2012) never do. */
+void synic_tell_auto_eoi(struct hv_vp *v)
+{
+    uint64_t vectors[4] = { 0 };
+
+    for (unsigned i = 0; i < HV_SINTS; i++) {
+        uint64_t s = v->sint[i];
+        if ((s & HV_SINT_AUTO_EOI) && !(s & HV_SINT_MASKED))
+            vectors[HV_SINT_VECTOR(s) / 64] |= UINT64_C(1) << HV_SINT_VECTOR(s) % 64;
+    }
+    if (vp_auto_eoi(v->vp, vectors) < 0)
+        log_limited(LOG_WARN, "VP %u: the guest wants interrupts that end by themselves (AutoEOI), "
+                    "and the host's KVM has no SynIC for it: it may hang", v->index);
 }
 
 void synic_reset(struct hv_vp *v)
@@ -252,18 +269,23 @@ static void set_page_locked(struct hv_vp *v, uint64_t *msr, uint64_t value)
 bool synic_msr_write(struct hv_vp *v, uint32_t msr, uint64_t value)
 {
     bool sint = msr >= HV_MSR_SINT0 && msr <= HV_MSR_SINT15;
+    uint64_t was;
 
     if (sint && !(value & HV_SINT_MASKED) && HV_SINT_VECTOR(value) < HV_SINT_VECTOR_MIN)
         return false;
     pthread_mutex_lock(&v->lock);
-    if (sint)
+    if (sint) {
+        was = v->sint[msr - HV_MSR_SINT0];
         v->sint[msr - HV_MSR_SINT0] = value;
-    else if (msr == HV_MSR_SCONTROL)
+        if ((was | value) & HV_SINT_AUTO_EOI)
+            synic_tell_auto_eoi(v);
+    } else if (msr == HV_MSR_SCONTROL) {
         v->scontrol = value;
-    else if (msr == HV_MSR_SIMP)
+    } else if (msr == HV_MSR_SIMP) {
         set_page_locked(v, &v->simp, value);
-    else if (msr == HV_MSR_SIEFP)
+    } else if (msr == HV_MSR_SIEFP) {
         set_page_locked(v, &v->siefp, value);
+    }
     retry_unlock(v); /* and EOM is nothing but this */
     return true;
 }

@@ -61,6 +61,33 @@ TEST(messages_wait_until_the_guest_is_ready)
     EXPECT_EQ(got.payload[0], 'b');
 }
 
+TEST(the_engine_knows_which_vectors_end_by_themselves)
+{
+    AUTO(done) struct hv_model m;
+    AUTO(buf_done) struct buf saved = { 0 };
+    struct vp *vp;
+
+    hv_model_init(&m, 2, false);
+    vp = hv_model_vp(&m, 1);
+    hv_model_wrmsr(&m, 1, HV_MSR_SINT0 + 2, 0xf3 | HV_SINT_AUTO_EOI);
+    hv_model_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x51 | HV_SINT_AUTO_EOI | HV_SINT_MASKED);
+    hv_model_wrmsr(&m, 1, HV_MSR_SINT0 + 5, 0x52);
+    EXPECT(model_auto_eoi(vp, 0xf3));
+    EXPECT(!model_auto_eoi(vp, 0x51) && !model_auto_eoi(vp, 0x52));
+    EXPECT(!model_auto_eoi(hv_model_vp(&m, 0), 0xf3));
+    hv_model_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x51 | HV_SINT_AUTO_EOI);
+    EXPECT(model_auto_eoi(vp, 0xf3) && model_auto_eoi(vp, 0x51));
+
+    hv_save(m.hv, &saved);
+    hv_reset(m.hv);
+    EXPECT(!model_auto_eoi(vp, 0xf3) && !model_auto_eoi(vp, 0x51));
+    struct bytes from = bytes_of(saved.p, saved.n);
+    EXPECT_EQ(hv_load(m.hv, &from, NULL), 0);
+    EXPECT(model_auto_eoi(vp, 0xf3) && model_auto_eoi(vp, 0x51));
+    hv_model_wrmsr(&m, 1, HV_MSR_SINT0 + 2, 0xf3); /* the flag went */
+    EXPECT(!model_auto_eoi(vp, 0xf3) && model_auto_eoi(vp, 0x51));
+}
+
 TEST(the_queue_has_an_end)
 {
     AUTO(done) struct hv_model m;

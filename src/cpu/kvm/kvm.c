@@ -191,6 +191,35 @@ static void kvm_nmi(struct vp *vp)
     kvm_msi(vp->part, 0xfee00000 | (uint64_t)vp->index << 12, 4u << 8);
 }
 
+#define MSR_SINT0      UINT32_C(0x40000090)
+#define SINTS          16
+#define SINT_MASKED    (1u << 16)
+#define SINT_AUTO_EOI  (1u << 17)
+
+/* The kernel ends an interrupt as it is taken when a SINT of its own SynIC says so (4.118).  The
+ * guest's SINTs are ours, so the kernel's only name the vectors; they stay as the host wrote them. */
+static int kvm_auto_eoi(struct vp *vp, const uint64_t vectors[4])
+{
+    struct kvm_vp *v = kvm_vp_of(vp);
+    struct kvm_enable_cap e = { .cap = KVM_CAP_HYPERV_SYNIC2 };
+    bool any = vectors[0] | vectors[1] | vectors[2] | vectors[3];
+    uint32_t sint = 0;
+
+    if (!v->has_synic) {
+        if (!any)
+            return 0;
+        if (ioctl(v->fd, KVM_ENABLE_CAP, &e) < 0)
+            return -ENOTSUP;
+        v->has_synic = true;
+    }
+    for (unsigned i = 0; i < 256 && sint < SINTS; i++)
+        if (vectors[i / 64] >> i % 64 & 1 && !kvm_set_msr(v, MSR_SINT0 + sint++, SINT_AUTO_EOI | i))
+            return -ENOTSUP;
+    while (sint < SINTS)
+        kvm_set_msr(v, MSR_SINT0 + sint++, SINT_MASKED);
+    return 0;
+}
+
 static void kvm_extint(struct partition *p, bool level)
 {
     struct kvm_partition *k = kvm_partition_of(p);
@@ -474,6 +503,7 @@ const struct engine_ops kvm_engine = {
     .set_cpuid = kvm_set_cpuid,
     .interrupt = kvm_interrupt,
     .nmi = kvm_nmi,
+    .auto_eoi = kvm_auto_eoi,
     .set_deadline = kvm_set_deadline,
     .get_regs = kvm_get_regs,
     .set_regs = kvm_set_regs,

@@ -33,6 +33,7 @@ struct kvm_vp {
     uint64_t deadline_ns; /* machine time; own thread */
     timer_t timer;        /* sends KICK_SIGNAL to the thread when the deadline comes */
     bool has_timer;
+    bool has_synic;       /* the kernel's, only for AutoEOI */
     uint64_t n_exits[64]; /* by KVM_EXIT_*; own thread */
     uint32_t last_exits[4];
 };

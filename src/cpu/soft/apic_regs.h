@@ -23,6 +23,7 @@ struct lapic {
     uint64_t expiry;   /* guest TSC at which the timer fires, UINT64_MAX: stopped */
     uint64_t period;   /* guest TSC ticks; 0: one-shot or deadline */
     uint64_t deadline; /* IA32_TSC_DEADLINE, 0: none */
+    uint64_t auto_eoi[4]; /* vectors that never reach ISR */
 };
 
 uint32_t lapic_timer_now(const struct soft_vp *vp);

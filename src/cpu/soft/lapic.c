@@ -128,8 +128,14 @@ int lapic_take(struct soft_vp *vp)
     if (vector < 0)
         return -1;
     vector_clear(vp->lapic, APIC_IRR, (uint8_t)vector);
-    vector_set(vp->lapic, APIC_ISR, (uint8_t)vector);
+    if (!(vp->lapic->auto_eoi[vector / 64] >> vector % 64 & 1))
+        vector_set(vp->lapic, APIC_ISR, (uint8_t)vector);
     return vector;
+}
+
+void lapic_auto_eoi(struct soft_vp *vp, const uint64_t vectors[4])
+{
+    memcpy(vp->lapic->auto_eoi, vectors, sizeof vp->lapic->auto_eoi);
 }
 
 /* Something that held interrupts back has gone. */

@@ -32,6 +32,7 @@ void lapic_message(struct soft *s, uint64_t addr, uint32_t data);
 /* Highest vector that may interrupt now (above PPR), or -1; taking it moves it from IRR to ISR. */
 int lapic_pending(struct soft_vp *vp);
 int lapic_take(struct soft_vp *vp);
+void lapic_auto_eoi(struct soft_vp *vp, const uint64_t vectors[4]); /* see vp_auto_eoi() */
 bool lapic_extint_enabled(const struct soft_vp *vp); /* LINT0 in ExtINT mode, or APIC disabled */
 
 /* CR8 is TPR[7:4]. */

@@ -110,6 +110,30 @@ static uint64_t attention_of(struct soft *s, uint32_t bit)
     return mask;
 }
 
+TEST(auto_eoi_vectors_never_are_in_service)
+{
+    struct soft *s = box_new(1);
+    struct soft_vp *vp = soft_vp_at(s, 0);
+    const uint64_t both[4] = { [0] = UINT64_C(1) << 0x31, [3] = UINT64_C(1) << (0xf3 - 192) };
+
+    lapic_auto_eoi(vp, both);
+    lapic_accept(vp, 0xf3, false);
+    lapic_accept(vp, 0xf1, false);
+    EXPECT_EQ(lapic_take(vp), 0xf3);
+    EXPECT_EQ(lapic_read(vp, APIC_PPR), 0);
+    EXPECT_EQ(lapic_take(vp), 0xf1); /* of the same class, and held back by nothing */
+    lapic_accept(vp, 0xf3, false);
+    EXPECT_EQ(lapic_pending(vp), -1); /* 0xf1 is an ordinary one */
+    lapic_write(vp, APIC_EOI, 0);
+    EXPECT_EQ(lapic_take(vp), 0xf3);
+    lapic_reset(vp, true);
+    lapic_write(vp, APIC_SVR, 0x1ff);
+    lapic_accept(vp, 0x31, false);
+    EXPECT_EQ(lapic_take(vp), 0x31); /* stays over an INIT */
+    EXPECT_EQ(lapic_read(vp, APIC_PPR), 0);
+    box_free(s);
+}
+
 TEST(priorities)
 {
     struct soft *s = box_new(1);

@@ -235,6 +235,12 @@ static void soft_interrupt(struct vp *v, uint8_t vector)
     lapic_accept(soft_vp_of(v), vector, false);
 }
 
+static int soft_auto_eoi(struct vp *v, const uint64_t vectors[4])
+{
+    lapic_auto_eoi(soft_vp_of(v), vectors);
+    return 0;
+}
+
 static void soft_nmi(struct vp *v)
 {
     soft_notify(soft_vp_of(v), ATT_NMI);
@@ -460,6 +466,7 @@ const struct engine_ops soft_engine = {
     .set_cpuid = soft_set_cpuid,
     .interrupt = soft_interrupt,
     .nmi = soft_nmi,
+    .auto_eoi = soft_auto_eoi,
     .set_deadline = soft_set_vp_deadline,
     .get_regs = soft_get_regs,
     .set_regs = soft_set_regs,
