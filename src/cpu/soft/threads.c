@@ -22,7 +22,8 @@
  *
  * Sleep: Z1 sleeping = 1, Z2 look at attention, Z3 futex wait unless attention has changed; notify:
  * N1 attention |= bit, N2 sleeping?  wake.  Z1, Z2, N1, N2 are sequentially consistent: at least one
- * of the two sees the other.
+ * of the two sees the other.  Only the sleeper clears 'sleeping': cleared by a waker that was held
+ * up between looking and waking, it could hide the next sleep from all others.
  *
  * Timers: a running VP compares the host's TSC with poll_tsc (soft_poll); a sleeping one sleeps no
  * longer than to its next deadline.  So there are no signals and no helper thread, and an idle guest
@@ -244,8 +245,7 @@ void soft_notify(struct soft_vp *vp, enum attention what)
 
     if ((__atomic_fetch_or(&vp->attention, what, __ATOMIC_SEQ_CST) & what) & ATT_NMI) /* N1 */
         __atomic_fetch_or(&vp->attention, ATT_NMI2, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST) &&     /* N2 */
-        __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST)) /* N2 */
         futex_wake(&vp->attention);
 }
 

@@ -256,6 +256,62 @@ TEST(no_wake_up_is_lost)
     box_free(b);
 }
 
+/* Many wake one sleeper, each again as soon as it was heard. */
+#define CALLERS 6
+
+struct calls {
+    struct job j[CALLERS + 1];
+    uint32_t word[CALLERS]; /* 1: calls */
+    unsigned heard, rounds;
+};
+
+static void *callee(void *arg)
+{
+    struct job *j = arg;
+    struct calls *c = container_of(j, struct calls, j[CALLERS]);
+
+    soft_enter(j->vp);
+    while (c->heard < CALLERS * c->rounds) {
+        soft_sleep(j->vp);
+        __atomic_fetch_and(&j->vp->attention, ~(uint32_t)ATT_IRQ, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&j->vp->lapic->irr, 0, __ATOMIC_SEQ_CST);
+        for (unsigned i = 0; i < CALLERS; i++)
+            c->heard += __atomic_exchange_n(&c->word[i], 0, __ATOMIC_SEQ_CST);
+    }
+    soft_leave(j->vp);
+    return NULL;
+}
+
+static void *caller(void *arg)
+{
+    struct job *j = arg;
+    struct calls *c = (struct calls *)(void *)(j - j->seed);
+
+    for (unsigned i = 0; i < c->rounds; i++) {
+        __atomic_store_n(&c->word[j->seed], 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&j->vp->lapic->irr, 1, __ATOMIC_SEQ_CST);
+        soft_notify(j->vp, ATT_IRQ);
+        while (__atomic_load_n(&c->word[j->seed], __ATOMIC_SEQ_CST))
+            sched_yield();
+    }
+    return NULL;
+}
+
+TEST(a_late_waker_does_not_hide_the_next_one)
+{
+    struct box *b = box_new(1);
+    struct calls c = { .rounds = 3000 };
+
+    for (unsigned i = 0; i <= CALLERS; i++) {
+        c.j[i] = (struct job){ .b = b, .vp = soft_vp_at(&b->s, 0), .seed = i };
+        pthread_create(&c.j[i].thread, NULL, i == CALLERS ? callee : caller, &c.j[i]);
+    }
+    for (unsigned i = 0; i <= CALLERS; i++)
+        pthread_join(c.j[i].thread, NULL);
+    EXPECT_EQ(c.heard, CALLERS * c.rounds);
+    box_free(b);
+}
+
 static uint64_t ns_now(void)
 {
     struct timespec ts;
