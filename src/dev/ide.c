@@ -9,6 +9,12 @@ static bool present(const struct ide_channel *c)
     return c->drive[0].unit || c->drive[1].unit;
 }
 
+/* A drive that is not there shows nothing; while the channel resets both are busy. */
+static uint8_t shown_status(struct ide_channel *c)
+{
+    return selected(c)->unit || (present(c) && (c->status & ATA_BSY)) ? c->status : 0;
+}
+
 /* ---- the data port -------------------------------------------------------------------------- */
 
 static uint64_t data_read(struct ide_channel *c, unsigned size)
@@ -69,10 +75,11 @@ static void command_write(void *owner, uint64_t off, unsigned size, uint64_t val
     case ATA_LBA_LOW: push(c->lba_low, v); break;
     case ATA_LBA_MID: push(c->lba_mid, v); break;
     case ATA_LBA_HIGH: push(c->lba_high, v); break;
-    case ATA_DEVICE:
+    case ATA_DEVICE: /* not while a command waits for its data: ATA-6 7.7.2 */
+        if (c->status & ATA_DRQ)
+            break;
         c->device = v;
-        if (!(c->status & ATA_DRQ))
-            c->status = selected(c)->unit ? (c->status | ATA_DRDY | ATA_DSC) : 0;
+        c->status = selected(c)->unit ? (c->status | ATA_DRDY | ATA_DSC) : 0;
         break;
     default: break;
     }
@@ -96,7 +103,7 @@ static uint64_t command_read(void *owner, uint64_t off, unsigned size)
     case ATA_DEVICE: return c->device | 0xa0;
     default:
         irq_set(&c->irq, false); /* reading the status acknowledges */
-        return selected(c)->unit ? c->status : 0;
+        return shown_status(c);
     }
 }
 
@@ -104,13 +111,10 @@ static const struct io_ops command_ops = { command_read, command_write, 1 | 2 | 
 
 static void soft_reset(struct ide_channel *c)
 {
-    c->generation++; /* an answer on its way is void */
-    c->restart = false;
-    c->phase = IDE_IDLE;
     c->device = 0;
     ide_put_signature(c, 0);
     c->error = 1;
-    c->status = c->drive[0].unit ? ATA_DRDY | ATA_DSC : 0;
+    ide_abandon(c, c->drive[0].unit ? ATA_DRDY | ATA_DSC : 0);
     irq_set(&c->irq, false);
 }
 
@@ -121,9 +125,7 @@ static void control_write(void *owner, uint64_t off, unsigned size, uint64_t val
 
     c->control = (uint8_t)value;
     if ((value & ATA_SRST) && !(old & ATA_SRST)) {
-        c->generation++;
-        c->status = ATA_BSY;
-        c->phase = IDE_IDLE;
+        ide_abandon(c, ATA_BSY);
     } else if (!(value & ATA_SRST) && (old & ATA_SRST)) {
         soft_reset(c);
     }
@@ -135,7 +137,7 @@ static uint64_t control_read(void *owner, uint64_t off, unsigned size)
 {
     struct ide_channel *c = owner;
 
-    return present(c) && selected(c)->unit ? c->status : 0;
+    return shown_status(c);
 }
 
 static const struct io_ops control_ops = { control_read, control_write, 1 };
@@ -286,14 +288,30 @@ static const struct state_field ide_fields[] = {
     STATE_ARRAY(struct ide, channel, channel_state),
 };
 
-/* Saved with nothing in flight; positions must lie inside the buffer. */
+/* A command that goes on must be one of its drive's kind. */
+static bool phase_ok(struct ide_channel *c)
+{
+    const struct ide_drive *d = selected(c);
+    bool packet = c->command == ATA_PACKET;
+
+    switch (c->phase) {
+    case IDE_IDLE: return true;
+    case IDE_PIO_IN: return d->unit && (is_packet_drive(d) ? packet || !c->left : !packet);
+    case IDE_PIO_OUT:
+    case IDE_WAIT_DMA: return d->unit && !is_packet_drive(d);
+    case IDE_PACKET: return is_packet_drive(d);
+    default: return false; /* saved with nothing in flight */
+    }
+}
+
+/* Positions must lie inside the buffer. */
 static bool ide_check(void *obj)
 {
     struct ide *ide = obj;
 
     for (unsigned i = 0; i < IDE_CHANNELS; i++) {
-        const struct ide_channel *c = &ide->channel[i];
-        if (c->phase >= IDE_BUSY || c->size > IDE_BUFFER || c->at > c->size ||
+        struct ide_channel *c = &ide->channel[i];
+        if (!phase_ok(c) || c->size > IDE_BUFFER || c->at > c->size ||
             c->per_irq > IDE_MULTIPLE_MAX || c->atapi_left > IDE_BUFFER - c->size)
             return false;
     }

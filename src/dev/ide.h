@@ -67,7 +67,9 @@ struct ide_channel {
     struct work start;    /* hands 'rq' to the disk, on the loop */
     uint64_t generation;  /* a reset makes the answer of an older request void */
     uint64_t rq_generation;
-    bool in_flight, restart; /* restart: begin the next command when the old request is back */
+    bool in_flight;       /* nothing of the request changes, and BSY stays, until it is back */
+    uint8_t reset_status; /* what a reset shows after that */
+    struct ide_drive *rq_drive;
     struct scsi_rq rq;
     struct disk_rq disk_rq;
     bool disk_direct;     /* disk_rq is in flight, not rq */

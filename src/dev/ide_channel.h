@@ -26,8 +26,7 @@ static inline bool is_packet_drive(const struct ide_drive *d)
     return d->unit && scsi_unit_type(d->unit) == 5;
 }
 
-/* ---- ide_command.c
- * ------------------------------------------------------------------------------- */
+/* ---- ide_command.c --------------------------------------------------------------------------- */
 
 void ide_run_command(struct ide_channel *c, uint8_t code); /* a write to the command register */
 void ide_dma_started(struct ide_channel *c); /* the start bit, which a command awaits */
@@ -44,18 +43,20 @@ void ide_dma_error(struct ide_channel *c);
 /* The disk is done with the piece of ide_submit(). */
 void ide_piece_done(struct ide_channel *c, int err);
 
-/* ---- ide_packet.c
- * -------------------------------------------------------------------------------- */
+/* ---- ide_packet.c ---------------------------------------------------------------------------- */
 
 void ide_packet(struct ide_channel *c, unsigned flags); /* the command PACKET */
 void ide_packet_start(struct ide_channel *c);           /* its CDB is in 'buf' */
 void ide_packet_more(struct ide_channel *c);            /* the host has read a part of the answer */
 void ide_packet_done(struct ide_channel *c);            /* the unit is done with c->rq */
 
-/* ---- ide_dma.c
- * ----------------------------------------------------------------------------------- */
+/* ---- ide_dma.c ------------------------------------------------------------------------------- */
 
 void ide_work_init(struct ide_channel *c);
+
+/* What the channel did is void.  It shows 'status' now, or when a request in flight has come back:
+ * until then it is busy, and the guest can begin nothing that would meet it. */
+void ide_abandon(struct ide_channel *c, uint8_t status);
 
 /* Hand c->iov to the disk, or c->rq to the unit; 'done' is ide_piece_done(), ide_packet_done(). */
 void ide_submit(struct ide_channel *c, enum disk_op op, uint64_t off, uint64_t len, unsigned n_iov,

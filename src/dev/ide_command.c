@@ -317,6 +317,7 @@ static void start_trim(struct ide_channel *c)
         memcpy(c->buf + at, c->iov[i].iov_base, c->iov[i].iov_len);
     c->bm_status &= (uint8_t)~BM_ACTIVE;
     c->at = 0;
+    c->size = SECTOR; /* 'at' stays below it: ide_check() */
     next_trim(c);
 }
 
@@ -441,11 +442,9 @@ static void cmd_device_reset(struct ide_channel *c, unsigned flags)
         ide_fail(c, ATA_ABRT);
         return;
     }
-    c->generation++;
-    c->phase = IDE_IDLE;
     ide_put_signature(c, (c->device & ATA_DEV) != 0);
-    c->status = 0;
     c->error = 1;
+    ide_abandon(c, 0);
 }
 
 void ide_dma_started(struct ide_channel *c)
@@ -512,7 +511,8 @@ void ide_run_command(struct ide_channel *c, uint8_t code)
     TRACE("ide", "command", "channel %u device %#x command %#x", c->index, c->device, code);
     if (!d->unit && code != ATA_DIAGNOSTIC)
         return;
-    if ((c->status & (ATA_BSY | ATA_DRQ)) && code != ATA_DEVICE_RESET)
+    if ((c->status & (ATA_BSY | ATA_DRQ)) &&
+        (code != ATA_DEVICE_RESET || !is_packet_drive(d) || (c->control & ATA_SRST)))
         return;
     ide_irq(c, false);
     c->command = code;

@@ -4,7 +4,7 @@
  * A request is submitted on the loop's thread without the bus lock, and comes back there.  One a
  * channel is in flight; a reset makes its answer void (generation).
  * Spec: Intel 82371AB, section 6.6; SFF-8038i 1.1 (PRD tables). */
-#include <errno.h>
+#include <assert.h>
 
 #include "base/bytes.h"
 #include "dev/ide_channel.h"
@@ -16,13 +16,11 @@
 
 static void launch(struct ide_channel *c)
 {
+    assert(!c->in_flight);
     c->phase = IDE_BUSY;
     c->status = ATA_BSY;
-    if (c->in_flight) { /* a reset overtook the old request: wait for it */
-        c->restart = true;
-        return;
-    }
     c->in_flight = true;
+    c->rq_drive = selected(c); /* a reset selects the first one */
     c->rq_generation = c->generation;
     c->ide->n_busy++;
     loop_post(c->ide->bus->loop, &c->start);
@@ -34,9 +32,9 @@ static void start_work(struct work *w)
     struct ide_channel *c = container_of(w, struct ide_channel, start);
 
     if (c->disk_direct)
-        disk_submit(disk_of(c), &c->disk_rq);
+        disk_submit(scsi_unit_disk(c->rq_drive->unit), &c->disk_rq);
     else
-        scsi_exec(selected(c)->unit, &c->rq);
+        scsi_exec(c->rq_drive->unit, &c->rq);
 }
 
 static void came_back(struct ide_channel *c, int err)
@@ -52,9 +50,8 @@ static void came_back(struct ide_channel *c, int err)
             ide_piece_done(c, err);
         else
             ide_packet_done(c);
-    } else if (c->restart) {
-        c->restart = false;
-        launch(c);
+    } else if (!(c->control & ATA_SRST)) {
+        c->status = c->reset_status;
     }
     bus_unlock(ide->bus);
     if (now_quiet && ide->quiet)
@@ -90,6 +87,15 @@ void ide_submit_packet(struct ide_channel *c)
     c->rq.done = on_scsi_done;
     c->disk_direct = false;
     launch(c);
+}
+
+void ide_abandon(struct ide_channel *c, uint8_t status)
+{
+    c->generation++;
+    c->phase = IDE_IDLE;
+    c->at = c->size = c->left = c->atapi_left = 0;
+    c->reset_status = status;
+    c->status = c->in_flight ? ATA_BSY : status;
 }
 
 void ide_work_init(struct ide_channel *c)

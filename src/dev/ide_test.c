@@ -288,8 +288,9 @@ TEST(a_reset_makes_old_answers_void)
     task(b, 0x1f0, 5, 1, ATA_READ_SECTORS, false);
     out8(&b->t, 0x3f6, ATA_SRST);
     out8(&b->t, 0x3f6, 0);
-    EXPECT_EQ(in8(&b->t, 0x1f7), ATA_DRDY | ATA_DSC);
-    task(b, 0x1f0, 9, 1, ATA_READ_SECTORS, false); /* while the old request is on its way */
+    EXPECT_EQ(wait(b, 0x1f0), ATA_DRDY | ATA_DSC); /* the old request is on its way until then */
+    EXPECT_EQ(b->irq.level & 1, 0);
+    task(b, 0x1f0, 9, 1, ATA_READ_SECTORS, false);
     EXPECT(wait(b, 0x1f0) & ATA_DRQ);
     read_data(b, 0x1f0, s, 512);
     EXPECT_EQ(s[0], 9);
