@@ -8,6 +8,7 @@
 #include <termios.h>
 
 #include "base/log.h"
+#include "bin/display.h"
 #include "bin/outq.h"
 #include "bin/term.h"
 
@@ -18,6 +19,7 @@ struct console {
     int own_fd, slave_fd; /* to be closed: file or pty */
     bool terminal;     /* the user's: raw mode, escape, job control */
     struct outq *out;
+    struct display *display; /* NULL: the serial port */
     struct machine *machine;
     struct watch input;
     struct work room, broken;
@@ -100,13 +102,16 @@ static void to_monitor(struct console *c, const uint8_t *p, size_t n)
     if (!c->in_monitor) {
         c->in_monitor = true;
         outq_hold(c->out, true);
+        if (c->display)
+            display_hold(c->display, true);
     }
     c->monitor_input(c->monitor_owner, p, n);
 }
 
 static void to_guest(struct console *c, const uint8_t *p, size_t n)
 {
-    size_t took = machine_console_input(c->machine, 0, p, n);
+    size_t took = c->display ? display_type(c->display, p, n)
+                             : machine_console_input(c->machine, 0, p, n);
 
     c->n_pending = n - took;
     memmove(c->pending, p + took, n - took);
@@ -166,7 +171,7 @@ static void input_ready(struct watch *w, uint32_t events)
 
 void console_type(struct console *c, uint8_t byte)
 {
-    machine_console_input(c->machine, 0, &byte, 1);
+    to_guest(c, &byte, 1);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -195,6 +200,7 @@ static int open_ends(struct console *c, const struct run_options *o, struct err 
 {
     switch (o->console) {
     case CONSOLE_STDIO:
+    case CONSOLE_SCREEN:
         c->in_fd = STDIN_FILENO;
         c->out_fd = STDOUT_FILENO;
         c->terminal = isatty(STDIN_FILENO);
@@ -229,6 +235,8 @@ int console_new(const struct run_options *o, struct console **ret, struct err *e
         if (!c->out)
             r = err_set(err, ENOMEM, "out of memory");
     }
+    if (r == 0 && o->console == CONSOLE_SCREEN)
+        r = display_new(c->out, c->out_fd, room, c, &c->display, err);
     if (r < 0) {
         console_free(c);
         return r;
@@ -245,6 +253,7 @@ void console_free(struct console *c)
         watch_input(c, false);
         loop_unpost(machine_loop(c->machine), &c->room);
     }
+    display_free(c->display);
     outq_free(c->out);
     if (c->machine)
         loop_unpost(machine_loop(c->machine), &c->broken);
@@ -270,6 +279,11 @@ int console_attach(struct console *c, struct machine *m,
         if (r < 0)
             return err_errno(err, -r, "the terminal cannot be made raw");
     }
+    if (c->display) {
+        int r = display_attach(c->display, m, err);
+        if (r < 0)
+            return r;
+    }
     room(c); /* the first read happens on the loop */
     return 0;
 }
@@ -278,6 +292,8 @@ void console_close_monitor(struct console *c)
 {
     c->in_monitor = false;
     outq_hold(c->out, false);
+    if (c->display)
+        display_hold(c->display, false);
     room(c);
 }
 
@@ -287,5 +303,7 @@ void console_foreground(struct console *c)
         return;
     if (term_is_ours())
         term_raw();
+    if (c->display && !c->in_monitor)
+        display_hold(c->display, false); /* the shell wrote there */
     pump(c);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* console.h - what is plugged into the guest's first serial port.
+/* console.h - what is plugged into the guest's first serial port, or its screen and keyboard.
  *
  * On the user's terminal Ctrl-] leaves for the monitor; elsewhere every byte is the guest's.
  * All functions are for the thread of the machine's loop. */

@@ -15,6 +15,8 @@ struct machine {
     bool paused, shutdown;
     char line[64];
     size_t n;
+    uint8_t code[24];
+    unsigned n_codes;
     struct work hello;
 };
 
@@ -195,6 +197,38 @@ int machine_save(struct machine *m, const char *path, struct err *err)
 int machine_restore(struct machine *m, const char *path, struct err *err)
 {
     return err_set(err, ENOENT, "'%s': No such file or directory", path);
+}
+
+/* ---- a screen: what was typed as scan codes, in the first row -------------------------------- */
+
+bool machine_screen(struct machine *m, struct vga_text *ret)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    memset(ret, 0, sizeof *ret);
+    ret->cols = 80;
+    ret->rows = 25;
+    ret->cursor = true;
+    for (unsigned i = 0; i < 80 * 25; i++)
+        ret->cell[i] = (struct vga_cell){ ' ', 7 };
+    for (unsigned i = 0; i < 10; i++)
+        ret->cell[80 + i] = (struct vga_cell){ (uint8_t)"fake guest"[i], 0x1f };
+    for (unsigned i = 0; i < m->n_codes; i++) {
+        ret->cell[3 * i].ch = (uint8_t)hex[m->code[i] >> 4];
+        ret->cell[3 * i + 1].ch = (uint8_t)hex[m->code[i] & 15];
+    }
+    return !m->cfg.kernel;
+}
+
+/* One code a call, so that the caller learns to wait. */
+size_t machine_keyboard_input(struct machine *m, const uint8_t *set1, size_t n)
+{
+    if (!n || m->n_codes == ARRAY_LEN(m->code))
+        return 0;
+    m->code[m->n_codes++] = set1[0];
+    if (m->code[m->n_codes - 1] == 0x3b) /* F1 */
+        end(m, MACHINE_OFF);
+    return 1;
 }
 
 /* ---- no disks -------------------------------------------------------------------------------- */

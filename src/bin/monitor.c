@@ -6,6 +6,8 @@
 
 #include "base/trace.h"
 #include "bin/disk_option.h"
+#include "bin/keys.h"
+#include "bin/screen.h"
 
 #define LINE_MAX_CHARS 500u
 
@@ -162,6 +164,48 @@ static enum after cmd_devices(struct monitor *mon, const char *arg)
     return print_with(mon, machine_print_devices);
 }
 
+static void print_screen(struct machine *m, FILE *to)
+{
+    struct vga_text *t = calloc(1, sizeof *t);
+
+    if (t && machine_screen(m, t))
+        screen_print(t, to);
+    else
+        fprintf(to, "this machine has no display\n");
+    free(t);
+}
+
+static enum after cmd_screen(struct monitor *mon, const char *arg)
+{
+    return print_with(mon, print_screen);
+}
+
+/* Each word is a key by its name. */
+static enum after cmd_key(struct monitor *mon, const char *arg)
+{
+    AUTO(free_p) char *copy = strdup(arg);
+    char *rest = copy, *word;
+    struct key_codes k;
+
+    if (!*arg)
+        say("key NAME...: such as a, enter, down, f2, ctrl-alt-delete\n");
+    while ((word = strsep(&rest, " ")) != NULL) {
+        if (!*word)
+            continue;
+        if (!keys_named(word, &k)) {
+            say("no such key: ");
+            say(word);
+            say("\n");
+            break;
+        }
+        if (machine_keyboard_input(mon->machine, k.code, k.n) < k.n) {
+            say("the guest does not read its keyboard\n");
+            break;
+        }
+    }
+    return STAY;
+}
+
 static enum after cmd_shutdown(struct monitor *mon, const char *arg)
 {
     struct err err = { 0 };
@@ -251,6 +295,7 @@ static const struct command {
     { "disk", " VERB...", "list, add PATH, remove NAME, insert DRIVE PATH, eject DRIVE", cmd_disk },
     { "escape", "", "send Ctrl-] to the guest (so does Ctrl-] Ctrl-])", cmd_escape },
     { "help", "", "this list", cmd_help },
+    { "key", " NAME...", "press keys: a, enter, down, f2, ctrl-alt-delete", cmd_key },
     { "nmi", "", "a non-maskable interrupt to CPU 0", cmd_nmi },
     { "pause", "", "stop all CPUs and the machine's clock", cmd_pause },
     { "power-button", "", "press the ACPI power button", cmd_power_button },
@@ -258,6 +303,7 @@ static const struct command {
     { "registers", "", "of every CPU", cmd_registers },
     { "reset", "", "power-cycle: boot again", cmd_reset },
     { "save", " FILE", "save the machine, for --restore; it stays paused", cmd_save },
+    { "screen", "", "what the display shows", cmd_screen },
     { "shutdown", "", "ask the guest to shut down, by its integration service", cmd_shutdown },
     { "suspend", "", "stop Verdin, back to the shell (so does Ctrl-Z here)", cmd_suspend },
     { "trace", " PATTERNS", "print matching events from now on; alone: list all", cmd_trace },

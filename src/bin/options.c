@@ -22,7 +22,8 @@ const char options_help[] =
     "  --cpus N             virtual processors: 1 to 64, default 1\n"
     "  --engine NAME        auto (measures, the default), kvm or soft\n"
     "  --soft-mode NAME     how the soft engine executes: interp\n"
-    "  --console WHERE      serial port: stdio (default), file=PATH, pty, none\n"
+    "  --console WHERE      serial port: stdio (default), file=PATH, pty, none;\n"
+    "                       or screen: display and keyboard on the terminal\n"
     "  --no-reboot          a guest that reboots ends the run\n"
     "  --timeout SECONDS    end the run after that time\n"
     "  --restore FILE       go on with a machine that the monitor saved\n"
@@ -137,7 +138,7 @@ static int parse_console(const char *text, struct run_options *o, struct err *er
 {
     static const struct word words[] = {
         { "stdio", CONSOLE_STDIO }, { "file=PATH", -1 }, { "pty", CONSOLE_PTY },
-        { "none", CONSOLE_NONE },
+        { "screen", CONSOLE_SCREEN }, { "none", CONSOLE_NONE },
     };
     int v, r;
 
@@ -243,6 +244,9 @@ static int check(const struct run_options *o, struct err *err)
 {
     if (!o->machine.kernel && !o->restore && !o->machine.n_disks)
         return err_set(err, EINVAL, "--kernel FILE or --disk PATH is needed");
+    if (o->console == CONSOLE_SCREEN && o->machine.kernel)
+        return err_set(err, EINVAL, "--console screen with --kernel: only a machine that starts from "
+                                    "disks has a display");
     if (o->machine.bios && o->machine.kernel)
         return err_set(err, EINVAL, "--bios with --kernel: a kernel starts without firmware");
     if (o->machine.initrd && !o->machine.kernel)

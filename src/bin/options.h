@@ -7,7 +7,8 @@
 
 #define TIMEOUT_MAX 31536000u /* seconds: a year */
 
-enum console_kind { CONSOLE_STDIO, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_NONE };
+enum console_kind { CONSOLE_STDIO, CONSOLE_FILE, CONSOLE_PTY, CONSOLE_SCREEN,
+                    CONSOLE_NONE };
 
 struct run_options {
     struct machine_config machine; /* everything but the ends of the serial ports */

@@ -78,7 +78,7 @@ TEST(refusals_name_the_option_the_value_and_the_rule)
         { "--kernel k --engine fast", "--engine 'fast': one of auto, kvm, soft is needed" },
         { "--kernel k --soft-mode jit2", "--soft-mode 'jit2': one of interp is needed" },
         { "--kernel k --soft-mode interp --engine kvm", "it is for the soft engine" },
-        { "--kernel k --console x", "one of stdio, file=PATH, pty, none is needed" },
+        { "--kernel k --console x", "one of stdio, file=PATH, pty, screen, none is needed" },
         { "--kernel k --console file=", "is needed" },
         { "--kernel k --console file=PATH extra", "'extra': options only" },
         { "--kernel k --timeout 0", "--timeout 0: 1 to 31536000 are possible" },

@@ -144,6 +144,14 @@ void outq_put(struct outq *q, uint8_t byte)
     pthread_mutex_unlock(&q->lock);
 }
 
+bool outq_idle(struct outq *q)
+{
+    pthread_mutex_lock(&q->lock);
+    bool idle = !q->n && !q->writing;
+    pthread_mutex_unlock(&q->lock);
+    return idle;
+}
+
 void outq_hold(struct outq *q, bool on)
 {
     pthread_mutex_lock(&q->lock);

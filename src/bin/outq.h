@@ -20,5 +20,8 @@ void outq_free(struct outq *q);
 
 void outq_put(struct outq *q, uint8_t byte); /* any thread, never waits */
 
+/* Has all been written? */
+bool outq_idle(struct outq *q);
+
 /* While held, bytes collect and nothing is being written; the holder may write itself. */
 void outq_hold(struct outq *q, bool on);

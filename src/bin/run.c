@@ -151,7 +151,7 @@ static int set_up(struct run *run, struct err *err)
     if (r < 0)
         return r;
     run->o.machine.say = on_say;
-    if (run->o.console != CONSOLE_NONE) {
+    if (run->o.console != CONSOLE_NONE && run->o.console != CONSOLE_SCREEN) {
         run->o.machine.uart[0].ops = console_ops();
         run->o.machine.uart[0].owner = run->console;
     }

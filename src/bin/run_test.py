@@ -33,7 +33,7 @@ def run(*args, stdin=subprocess.DEVNULL, timeout=10, **kw):
 class Terminal:
     """verdin on a pseudo terminal, in a session of its own as under a shell."""
 
-    def __init__(self, *args):
+    def __init__(self, *args, start=("--kernel", KERNEL)):
         self.master, self.slave = pty.openpty()
         self.before = termios.tcgetattr(self.slave)
         self.seen = b""
@@ -43,7 +43,7 @@ class Terminal:
             import fcntl
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-        self.p = subprocess.Popen([VERDIN, "run", "--kernel", KERNEL, *args], stdin=self.slave,
+        self.p = subprocess.Popen([VERDIN, "run", *start, *args], stdin=self.slave,
                                   stdout=self.slave, stderr=self.slave, preexec_fn=child)
         self.expect(b"fake guest")
 
@@ -108,6 +108,34 @@ def every_outcome_has_its_status():
                            timeout=10)
         assert r.returncode == status and words in r.stderr, r
         assert r.stdout.startswith(b"fake guest\r\n") and line in r.stdout, r
+
+
+@test
+def a_screen_is_drawn_and_keys_become_scan_codes():
+    t = Terminal("--console", "screen", start=("--disk", "/dev/null"))
+    assert t.raw()
+    t.send(b"aB")
+    t.expect(b"aa")  # a down, up; shift, b, b, shift
+    t.send(b"\x1b[A")
+    t.expect(b"c8")
+    t.send(b"\x1d")
+    t.expect(b"verdin> ")
+    t.send(b"screen\r")
+    t.expect(b"1e 9e 2a 30 b0 aa e0 48 e0 c8\r\nfake guest\r\n")
+    t.send(b"key nosuch\r")
+    t.expect(b"no such key: nosuch")
+    t.send(b"\r")
+    t.expect(b"\x1b[2J")
+    t.expect(b"fake guest")
+    t.send(b"\x1bOP")  # F1 ends the fake
+    t.end(0)
+    assert b"\x1b[?25h\r\n" in t.seen, t.seen
+
+
+@test
+def a_screen_needs_a_display():
+    r = run("run", "--kernel", KERNEL, "--console", "screen")
+    assert r.returncode == 1 and b"has a display" in r.stderr, r
 
 
 @test

@@ -17,11 +17,12 @@
 #include "dev/port92.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
+#include "dev/vga.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define IOAPIC_GPA 0xfec00000
-#define N_DEVICES  14
+#define N_DEVICES  15
 #define STEPS_MAX  2000
 
 struct fuzz_board {
@@ -43,6 +44,7 @@ struct fuzz_board {
     struct port92 port92;
     struct debugcon debug;
     struct testdev test;
+    struct vga vga;
     struct pci_dev card; /* with all kinds of BARs */
     uint64_t wall_ns;
     uint64_t n_events;
@@ -177,6 +179,7 @@ static void board_init(struct fuzz_board *b)
     port92_init(&b->port92, &b->bus, board);
     debugcon_init(&b->debug, &b->bus, 0x402, on_byte, b);
     testdev_init(&b->test, &b->bus, irqs, board);
+    vga_init(&b->vga, &b->pci, PCI_DEVFN(8, 0));
     add_card(b);
     const struct device dev[N_DEVICES] = {
         { "isa-irqs", &isa_irqs_device, irqs },      { "pic", &i8259_device, &b->pic },
@@ -186,12 +189,14 @@ static void board_init(struct fuzz_board *b)
         { "host", &i440fx_device, &b->host },        { "piix4", &piix4_device, &b->piix4 },
         { "port80", &port80_device, &b->port80 },    { "port92", &port92_device, &b->port92 },
         { "card", &card_device, &b->card },          { "pci", &pci_bus_device, &b->pci },
+        { "vga", &vga_device, &b->vga },
     };
     memcpy(b->dev, dev, sizeof dev);
 }
 
 static void board_done(struct fuzz_board *b)
 {
+    vga_done(&b->vga);
     testdev_done(&b->test);
     debugcon_done(&b->debug);
     port92_done(&b->port92);
@@ -267,12 +272,13 @@ static const uint16_t ports[] = {
     0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x60, 0x64, 0x70, 0x71,
     0x92, 0x80, 0x8f, 0xb2, 0xe0, 0xe4, 0xe8, 0xf4, 0x2000, 0x2017, 0x400, 0x402, 0x404, 0x408,
     0x40c, 0x40e, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0xcf8, 0xcf9, 0xcfc,
-    0xcfd, 0xcfe, 0xcff, 0xc000, 0xc002, 0xffff,
+    0xcfd, 0xcfe, 0xcff, 0xc000, 0xc002, 0xffff, 0x3c0, 0x3c4, 0x3c7, 0x3c8, 0x3c9, 0x3ce, 0x3d4, 0x3d5,
+    0x3da,
 };
 
 static const uint64_t pages[] = {
     IOAPIC_GPA, IOAPIC_GPA + 0x10, IOAPIC_GPA + 0x40, 0xff000000, 0xff00fffc, 0xfebf0000,
-    UINT64_C(0x4d0000000), UINT64_MAX - 3,
+    UINT64_C(0x4d0000000), UINT64_MAX - 3, VGA_WINDOW, VGA_WINDOW + 0x18000,
 };
 
 static uint16_t port_of(struct bytes *in)
@@ -304,6 +310,15 @@ static void pass_time(struct fuzz_board *b, uint32_t v)
     }
 }
 
+static void look(const struct fuzz_board *b)
+{
+    static struct vga_text t;
+
+    vga_read_text(&b->vga, &t);
+    assert(t.graphics || t.cols * t.rows <= VGA_TEXT_CELLS);
+    assert(!t.cursor || (t.cursor_x < t.cols && t.cursor_y < t.rows));
+}
+
 static void from_outside(struct fuzz_board *b, uint8_t op, uint32_t v)
 {
     uint8_t bytes[4];
@@ -317,7 +332,7 @@ static void from_outside(struct fuzz_board *b, uint8_t op, uint32_t v)
     case 3: acpi_pm_gpe(&b->pm, v); break;
     case 4: ioapic_eoi(&b->ioapic, (uint8_t)v); break;
     case 5: assert(i8259_ack(&b->pic) <= 0xff); break;
-    case 6: pci_intx(&b->card, v & 1); break;
+    case 6: pci_intx(&b->card, v & 1); look(b); break;
     default: b->wall_ns += (uint64_t)(int64_t)(int32_t)v << (v & 31); break;
     }
     bus_unlock(&b->bus);

@@ -39,6 +39,7 @@
 #define PCI_INTERRUPT_PIN   0x3d
 #define PCI_HEADER_END      0x40
 
+#define PCI_CLASS_VGA          0x0300
 #define PCI_CLASS_BRIDGE_HOST  0x0600
 #define PCI_CLASS_BRIDGE_ISA   0x0601
 #define PCI_CLASS_BRIDGE_OTHER 0x0680
@@ -49,6 +50,9 @@
 #define PCI_DEVICE_PIIX4_ISA  0x7110
 #define PCI_DEVICE_PIIX4_IDE  0x7111
 #define PCI_DEVICE_PIIX4_PM   0x7113
+
+#define PCI_VENDOR_MICROSOFT    0x1414
+#define PCI_DEVICE_HYPERV_VIDEO 0x5353 /* the legacy adapter of a generation 1 machine */
 
 #define PCI_DEVFN(slot, fn) ((slot) << 3 | (fn))
 #define PCI_SLOT(devfn)     ((devfn) >> 3 & 0x1f)

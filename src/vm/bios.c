@@ -10,13 +10,14 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
+#include "spec/pci.h"
 #include "vm/layout.h"
 
 #define IMAGE_MIN  (64 * KIB)
 #define IMAGE_MAX  (1 * MIB)
 #define SHADOW_MAX (128 * KIB)
 
-/* ---- the image --------------------------------------------------------------------------------------- */
+/* ---- the image ------------------------------------------------------------------------------- */
 
 static int read_image(const char *path, uint8_t **ret, size_t *ret_n, struct err *err)
 {
@@ -65,7 +66,27 @@ int bios_shadow(struct gmem *m, const char *path, struct err *err)
     return 0;
 }
 
-/* ---- ACPI by the table loader: SeaBIOS chooses the addresses --------------------------------------------- */
+#define VGA_ROM_MAX (64 * KIB)
+
+int bios_add_vga_rom(struct fw_cfg *f, const char *path, struct err *err)
+{
+    AUTO(close_fd_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO(free_p) uint8_t *p = malloc(VGA_ROM_MAX);
+    char name[FW_CFG_NAME_MAX + 1];
+
+    if (fd < 0)
+        return err_errno(err, errno, "display ROM '%s'", path);
+    if (!p)
+        return err_set(err, ENOMEM, "out of memory");
+    ssize_t n = read(fd, p, VGA_ROM_MAX);
+    if (n < 512 || get_le16(p) != 0xaa55)
+        return err_set(err, EINVAL, "display ROM '%s': not an option ROM", path);
+    snprintf(name, sizeof name, "pci%04x,%04x.rom", PCI_VENDOR_MICROSOFT, PCI_DEVICE_HYPERV_VIDEO);
+    int r = fw_cfg_add_file(f, name, p, (uint32_t)n);
+    return r < 0 ? err_errno(err, -r, "fw_cfg") : 0;
+}
+
+/* ---- ACPI by the table loader: SeaBIOS chooses the addresses --------------------------------- */
 
 #define FILE_TABLES   "etc/acpi/tables"
 #define FILE_RSDP     "etc/acpi/rsdp"
@@ -204,7 +225,7 @@ static int add_acpi(struct fw_cfg *f, const struct firmware_config *cfg, struct 
     return r < 0 ? err_errno(err, -r, "fw_cfg") : 0;
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------------ */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 #define SMBIOS_ANCHOR 31   /* the 2.x entry point comes first ... */
 #define SMBIOS_TABLE  0x40 /* ... then the structures */

@@ -12,7 +12,7 @@
 #include "vm/layout.h"
 #include "vm/machine_internal.h"
 
-/* ---- words ------------------------------------------------------------------------------------------ */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 void machine_say(struct machine *m, const char *fmt, ...)
 {
@@ -27,7 +27,7 @@ void machine_say(struct machine *m, const char *fmt, ...)
     m->cfg.say(m->cfg.say_owner, line);
 }
 
-/* ---- requests from VPs' threads and chips --------------------------------------------------------------- */
+/* ---- requests from VPs' threads and chips ---------------------------------------------------- */
 
 void machine_request(struct machine *m, enum machine_request what)
 {
@@ -156,7 +156,7 @@ static void on_vmbus_quiet(void *owner)
 
 static const struct vmbus_ops vmbus_callbacks = { .quiet = on_vmbus_quiet };
 
-/* ---- CPUID ------------------------------------------------------------------------------------------------ */
+/* ---- CPUID ----------------------------------------------------------------------------------- */
 
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
 
@@ -183,12 +183,12 @@ static int compose_cpuid(struct machine *m, struct err *err)
     return 0;
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------------ */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static struct firmware_config firmware_of(const struct machine *m)
 {
     struct firmware_config fw = { .n_vps = m->cfg.n_vps, .memory = m->cfg.memory,
-                                  .name = m->cfg.name };
+                                  .name = m->cfg.name, .vga = m->uses_bios };
 
     memcpy(fw.uuid, m->uuid, sizeof fw.uuid);
     return fw;
@@ -219,7 +219,7 @@ static int load(struct machine *m, struct err *err)
     return 0;
 }
 
-/* ---- made ----------------------------------------------------------------------------------------------------- */
+/* ---- made ------------------------------------------------------------------------------------ */
 
 static int check_config(const struct machine_config *c, struct err *err)
 {
@@ -320,7 +320,10 @@ static int make_bios(struct machine *m, struct err *err)
     for (unsigned i = 0; i < sizeof qemu_subsystem; i++)
         preset(&m->board.host_bridge.pci, PCI_SUBSYSTEM_VENDOR + i, qemu_subsystem[i]);
     preset(&m->board.south_bridge.pm, PIIX4_DEVACTB_3, PIIX4_DEVACTB_3_APMC);
-    return bios_describe(&m->fw_cfg, &fw, PORT_COM1, err);
+    struct err none;
+    if (bios_add_vga_rom(&m->fw_cfg, BIOS_VGA, &none) < 0)
+        machine_say(m, "the screen stays dark: %s", none.text);
+    return bios_describe(&m->fw_cfg, &fw, m->cfg.uart[0].ops ? PORT_COM1 : 0, err);
 }
 
 static int build(struct machine *m, struct err *err)
@@ -431,7 +434,7 @@ struct partition *machine_partition(struct machine *m)
     return m->part;
 }
 
-/* ---- runs -------------------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 int machine_start(struct machine *m, struct err *err)
 {
@@ -495,7 +498,7 @@ bool machine_paused(const struct machine *m)
     return m->paused;
 }
 
-/* ---- reset ----------------------------------------------------------------------------------------------------------- */
+/* ---- reset ----------------------------------------------------------------------------------- */
 
 /* Memory keeps its contents as on a PC; the loader writes anew what it needs. */
 void machine_reset(struct machine *m)
@@ -535,7 +538,7 @@ void machine_nmi(struct machine *m)
     vp_nmi(partition_vp(m->part, 0));
 }
 
-/* ---- asking the guest ---------------------------------------------------------------------------------------------------- */
+/* ---- asking the guest ------------------------------------------------------------------------ */
 
 int machine_shutdown(struct machine *m, struct err *err)
 {
@@ -552,7 +555,17 @@ size_t machine_console_input(struct machine *m, unsigned uart, const void *bytes
     return uart < MACHINE_UARTS ? mainboard_serial_input(&m->board, uart, bytes, n) : n;
 }
 
-/* ---- disks --------------------------------------------------------------------------------------------------------------------- */
+bool machine_screen(struct machine *m, struct vga_text *ret)
+{
+    return mainboard_screen(&m->board, ret);
+}
+
+size_t machine_keyboard_input(struct machine *m, const uint8_t *set1, size_t n)
+{
+    return mainboard_keyboard_input(&m->board, set1, n);
+}
+
+/* ---- disks ----------------------------------------------------------------------------------- */
 
 int machine_disk_add(struct machine *m, const struct machine_disk *d, struct err *err)
 {

@@ -12,6 +12,7 @@
 
 #include "base/loop.h"
 #include "cpu/engine.h"
+#include "dev/vga_text.h"
 
 #define MACHINE_MEMORY_MIN     (8 * MIB)
 #define MACHINE_MEMORY_DEFAULT (512 * MIB)
@@ -103,6 +104,12 @@ void machine_nmi(struct machine *m);
 
 /* Bytes for the guest's serial port; returns how many it took. */
 size_t machine_console_input(struct machine *m, unsigned uart, const void *bytes, size_t n);
+
+/* What the display shows; false: this machine has none (it started from a kernel). */
+bool machine_screen(struct machine *m, struct vga_text *ret);
+/* Keys as set 1 scan codes; returns how many bytes the keyboard took (less: it is busy, or the guest
+ * has switched it off). */
+size_t machine_keyboard_input(struct machine *m, const uint8_t *set1, size_t n);
 
 /* Text for the monitor: registers of a VP (paused meanwhile), counters, all devices' state. */
 void machine_print_registers(struct machine *m, FILE *to);

@@ -6,7 +6,7 @@
 
 #include "vm/layout.h"
 
-/* ---- outgoing wires ----------------------------------------------------------------------------------- */
+/* ---- outgoing wires -------------------------------------------------------------------------- */
 
 static void wire_reset(void *owner, const char *who)
 {
@@ -51,7 +51,7 @@ static uint64_t wall_ns(void *owner)
     return clock_wall_ns();
 }
 
-/* ---- serial ports: console_ops of the program <-> the chip's own ----------------------------------------- */
+/* ---- serial ports: console_ops of the program <-> the chip's own ----------------------------- */
 
 static void serial_put(void *owner, uint8_t byte)
 {
@@ -78,7 +78,25 @@ size_t mainboard_serial_input(struct mainboard *b, unsigned uart, const void *by
     return n;
 }
 
-/* ---- the board ---------------------------------------------------------------------------------------------- */
+size_t mainboard_keyboard_input(struct mainboard *b, const uint8_t *set1, size_t n)
+{
+    bus_lock(&b->bus);
+    n = i8042_type(&b->i8042, set1, n);
+    bus_unlock(&b->bus);
+    return n;
+}
+
+bool mainboard_screen(struct mainboard *b, struct vga_text *ret)
+{
+    if (!b->cfg.bios)
+        return false;
+    bus_lock(&b->bus);
+    vga_read_text(&b->vga, ret);
+    bus_unlock(&b->bus);
+    return true;
+}
+
+/* ---- the board ------------------------------------------------------------------------------- */
 
 void mainboard_add(struct mainboard *b, const char *instance, const struct device_ops *ops,
                    void *chip)
@@ -180,6 +198,10 @@ void mainboard_init(struct mainboard *b, const struct mainboard_config *cfg)
         testdev_init(&b->testdev, &b->bus, &b->isa, chips_board);
         mainboard_add(b, "testdev", &testdev_device, &b->testdev);
     }
+    if (cfg->bios) {
+        vga_init(&b->vga, &b->pci, PCI_DEVFN(PCI_VGA, 0));
+        mainboard_add(b, "vga", &vga_device, &b->vga);
+    }
     b->made = true;
 }
 
@@ -187,6 +209,8 @@ void mainboard_done(struct mainboard *b)
 {
     if (!b->made)
         return;
+    if (b->cfg.bios)
+        vga_done(&b->vga);
     if (b->cfg.test_devices)
         testdev_done(&b->testdev);
     for (unsigned i = 0; i < MACHINE_UARTS; i++)
@@ -229,7 +253,7 @@ void mainboard_dump(struct mainboard *b, FILE *to)
     bus_unlock(&b->bus);
 }
 
-/* ---- what VPs and the user do to chips --------------------------------------------------------------------- */
+/* ---- what VPs and the user do to chips ------------------------------------------------------- */
 
 void mainboard_eoi(struct mainboard *b, uint8_t vector)
 {

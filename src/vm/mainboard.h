@@ -18,6 +18,7 @@
 #include "dev/port92.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
+#include "dev/vga.h"
 #include "vm/machine.h"
 
 /* Where the few outgoing wires end.  Any thread, bus lock held: quick, no call back. */
@@ -38,13 +39,13 @@ struct mainboard_config {
     struct loop *loop;
     uint64_t memory;
     bool test_devices;
-    bool bios; /* firmware sets the bridges up */
+    bool bios; /* firmware sets the bridges up, and a display is there */
     struct mainboard_uart uart[MACHINE_UARTS];
     const struct mainboard_ops *ops;
     void *owner;
 };
 
-#define MAINBOARD_DEVICES 16
+#define MAINBOARD_DEVICES 20
 
 struct mainboard {
     struct mainboard_config cfg;
@@ -64,6 +65,7 @@ struct mainboard {
     struct piix4 south_bridge;
     struct uart16550 uart[MACHINE_UARTS];
     struct testdev testdev;
+    struct vga vga;
     struct device device[MAINBOARD_DEVICES]; /* in the order of saving; wires before chips */
     size_t n_devices;
 };
@@ -82,3 +84,5 @@ void mainboard_eoi(struct mainboard *b, uint8_t vector);
 int mainboard_pic_ack(struct mainboard *b); /* vector, or negative */
 void mainboard_power_button(struct mainboard *b);
 size_t mainboard_serial_input(struct mainboard *b, unsigned uart, const void *bytes, size_t n);
+size_t mainboard_keyboard_input(struct mainboard *b, const uint8_t *set1, size_t n);
+bool mainboard_screen(struct mainboard *b, struct vga_text *ret); /* false: no display */
