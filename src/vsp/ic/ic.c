@@ -41,17 +41,16 @@ void ic_free(struct ic *ic)
 
 int ic_shutdown(struct ic *ic, enum ic_shutdown_kind kind, bool force, struct err *err)
 {
-    uint32_t none = 0;
+    uint32_t none = 0, want = 1 + (uint32_t)kind + (force ? IC_WANT_FORCE : 0);
 
     if (kind == IC_DO_HIBERNATE)
         return err_set(err, EOPNOTSUPP, "shutdown: the guest cannot hibernate, nothing would wake it");
     if (__atomic_load_n(&ic->shutdown.state, __ATOMIC_RELAXED) != IC_READY)
         return err_set(err, ENOTCONN,
                        "shutdown: the guest has no shutdown service now (hv_utils is not loaded)");
-    ic->wanted_force = force;
-    if (ic->shutdown.waiting ||
-        !__atomic_compare_exchange_n(&ic->wanted, &none, 1 + (uint32_t)kind, false,
-                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&ic->shutdown.waiting, __ATOMIC_RELAXED) ||
+        !__atomic_compare_exchange_n(&ic->wanted, &none, want, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
         return err_set(err, EBUSY, "shutdown: the guest is being asked already");
     loop_post(vmbus_loop(ic->cfg.bus), &ic->ask);
     return 0;

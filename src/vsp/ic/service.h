@@ -55,14 +55,15 @@ void ic_service_done(struct ic_service *s);
 /* Send a request; -ENOTCONN: not ready; -EBUSY: the last one was not answered yet. */
 int ic_service_ask(struct ic_service *s, const void *body, size_t n);
 
+#define IC_WANT_FORCE 0x100u
+
 struct ic {
     struct ic_config cfg;
     struct ic_service heartbeat, shutdown, timesync;
     uint64_t sequence;     /* heartbeat */
     uint64_t last_beat_ns; /* machine time of the last answer */
     uint8_t synced;        /* timesync: the first sample after opening sets the clock */
-    uint32_t wanted;       /* shutdown: 1 + kind, asked for by any thread; 0: nothing */
-    uint32_t wanted_force;
+    uint32_t wanted;       /* shutdown: 1 + kind (+ IC_WANT_FORCE), by any thread; 0: nothing */
     uint8_t asked;         /* what the request with the guest is: 1 + kind */
     struct work ask;
 };

@@ -22,13 +22,14 @@ void ic_shutdown_run(struct work *w)
     static const uint32_t flags[] = { IC_SHUTDOWN_POWER_OFF, IC_SHUTDOWN_REBOOT };
     struct ic *ic = container_of(w, struct ic, ask);
     struct ic_service *s = &ic->shutdown;
-    uint32_t kind = __atomic_exchange_n(&ic->wanted, 0, __ATOMIC_ACQ_REL);
+    uint32_t want = __atomic_exchange_n(&ic->wanted, 0, __ATOMIC_ACQ_REL);
+    uint32_t kind = want & ~IC_WANT_FORCE;
 
-    if (!kind)
+    if (!want)
         return;
     struct ic_shutdown_body body = {
         .reason = REASON,
-        .flags = flags[kind - 1] | (ic->wanted_force ? IC_SHUTDOWN_FORCE : 0),
+        .flags = flags[kind - 1] | (want & IC_WANT_FORCE ? IC_SHUTDOWN_FORCE : 0),
     };
     ic->asked = (uint8_t)kind;
     if (ic_service_ask(s, &body, sizeof body) < 0) {
