@@ -94,18 +94,22 @@ static void take_lengths(const uint8_t *c, enum layout layout, struct scsi_cmd *
     case L6:
         ret->lba = get_be32(c) & 0x1fffff;
         ret->blocks = c[4] ? c[4] : 256;
+        ret->length_at = 4;
         break;
     case L10:
         ret->lba = get_be32(c + 2);
         ret->blocks = get_be16(c + 7);
+        ret->length_at = 7;
         break;
     case L12:
         ret->lba = get_be32(c + 2);
         ret->blocks = get_be32(c + 6);
+        ret->length_at = 6;
         break;
     case L16:
         ret->lba = get_be64(c + 2);
         ret->blocks = get_be32(c + 10);
+        ret->length_at = 10;
         break;
     case A6: ret->alloc = c[4]; break;
     case A6W: ret->alloc = get_be16(c + 3); break;

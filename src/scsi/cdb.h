@@ -13,6 +13,7 @@ struct scsi_cmd {
     enum scsi_data data;
     uint64_t lba;
     uint32_t blocks;   /* transfer length in blocks */
+    uint8_t length_at; /* its first byte */
     uint32_t alloc;    /* allocation or parameter list length in bytes */
     bool fua, unmap, anchor, ndob; /* flag bits of byte 1 */
     uint8_t bytchk;    /* VERIFY */

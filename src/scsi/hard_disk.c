@@ -94,7 +94,7 @@ static void read_write(struct scsi_unit *u, struct scsi_rq *rq, const struct scs
         return;
     }
     if (len > rq->len || len > DISK_LEN_MAX) { /* the transport's buffer is too small */
-        unit_bad_cdb(rq, c->opcode == READ_6 || c->opcode == WRITE_6 ? 4 : 7);
+        unit_bad_cdb(rq, c->length_at);
         return;
     }
     trim_iov(rq, len);
@@ -181,7 +181,7 @@ static void verify(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cm
     if (!on_disk(u, rq, c->lba, c->blocks))
         return;
     if (c->bytchk && len > rq->len) {
-        unit_bad_cdb(rq, 7);
+        unit_bad_cdb(rq, c->length_at);
         return;
     }
     rq->bounce = malloc(MIN(MAX(len, 1), VERIFY_CHUNK));
@@ -333,7 +333,7 @@ static void write_same(struct scsi_unit *u, struct scsi_rq *rq, const struct scs
 {
     bool ndob = c->opcode == WRITE_SAME_16 && c->ndob;
     uint64_t total = u->disk->size / block_size(u);
-    uint64_t blocks = c->blocks ? c->blocks : total - MIN(c->lba, total);
+    uint64_t blocks = c->blocks ? c->blocks : MAX(total - MIN(c->lba, total), 1); /* 0: to the end */
 
     if (c->cdb[1] >> 5 || c->anchor || (c->opcode == WRITE_SAME_10 && c->ndob)) {
         unit_bad_cdb(rq, 1);

@@ -155,6 +155,22 @@ static bool take_page(struct scsi_unit *u, struct scsi_rq *rq, size_t at, size_t
     return false;
 }
 
+/* We cannot format: a block descriptor of 'n' bytes behind the head must say what is. */
+static bool take_descriptor(struct scsi_unit *u, struct scsi_rq *rq, bool ten, size_t n)
+{
+    const uint8_t *p = rq->reply;
+    bool is_long = ten && (p[4] & 1);
+    unsigned at = (ten ? 8 : 4) + (is_long ? 12 : 5);
+
+    if (!n)
+        return true;
+    if (n != (is_long ? 16 : 8))
+        return unit_bad_parameter(rq, ten ? 6 : 3), false;
+    if ((is_long ? get_be32(p + at) : get_be32(p + at - 1) & 0xffffff) != u->disk->block)
+        return unit_bad_parameter(rq, at), false;
+    return true;
+}
+
 void unit_mode_select(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd *c)
 {
     bool ten = c->opcode == MODE_SELECT_10;
@@ -176,6 +192,8 @@ void unit_mode_select(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi
         unit_sense(rq, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
         return;
     }
+    if (!take_descriptor(u, rq, ten, descriptor))
+        return;
     for (at = head + descriptor; at < n; at += 2u + p[at + 1]) {
         if (n - at < 2 || n - at < 2u + p[at + 1]) {
             unit_sense(rq, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);

@@ -12,7 +12,7 @@ enum { MEDIA_NO_CHANGE = 0, MEDIA_EJECT_REQUEST = 1, MEDIA_NEW = 2, MEDIA_REMOVE
 
 static bool ready(struct scsi_unit *u, struct scsi_rq *rq)
 {
-    if (u->disk)
+    if (u->disk && u->disk->size >= SECTOR)
         return true;
     unit_sense(rq, SENSE_NOT_READY, u->tray_open ? ASC_NO_MEDIUM_TRAY_OPEN : ASC_NO_MEDIUM);
     return false;
@@ -54,7 +54,7 @@ static void read_blocks(struct scsi_unit *u, struct scsi_rq *rq, const struct sc
         return;
     }
     if (len > rq->len || len > DISK_LEN_MAX) {
-        unit_bad_cdb(rq, c->opcode == READ_12 ? 6 : 7);
+        unit_bad_cdb(rq, c->length_at);
         return;
     }
     if (!len) {

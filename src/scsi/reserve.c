@@ -181,15 +181,22 @@ enum {
     PROUT_REGISTER_IGNORE,
 };
 
+static void tell_registrants(struct scsi_unit *u, uint64_t spared, enum scsi_asc asc)
+{
+    const struct reservations *r = &u->reservations;
+
+    for (unsigned i = 0; i < REGISTRATIONS_MAX; i++)
+        if (r->reg[i].key && r->reg[i].initiator != spared)
+            unit_attention(u, r->reg[i].initiator, asc);
+}
+
 /* The reservation ends; those who shared it hear of it (5.12.11.2). */
 static void release(struct scsi_unit *u, uint64_t spared)
 {
     struct reservations *r = &u->reservations;
 
     if (type_registrants(r->type))
-        for (unsigned i = 0; i < REGISTRATIONS_MAX; i++)
-            if (r->reg[i].key && r->reg[i].initiator != spared)
-                unit_attention(u, r->reg[i].initiator, ASC_RESERVATIONS_RELEASED);
+        tell_registrants(u, spared, ASC_RESERVATIONS_RELEASED);
     r->type = RES_NONE;
     r->holder = 0;
 }
@@ -285,7 +292,7 @@ static void do_preempt(struct scsi_unit *u, struct scsi_rq *rq, uint64_t victim,
     struct reservations *r = &u->reservations;
     struct registration *holder = find(r, r->holder);
     bool take = r->type && (type_all(r->type) ? victim == 0 : holder && holder->key == victim);
-    bool any = false;
+    bool any = take && !victim; /* whoever the others are, there may be none */
 
     if (!victim && !(r->type && type_all(r->type))) {
         unit_bad_parameter(rq, 8);
@@ -311,6 +318,8 @@ static void do_preempt(struct scsi_unit *u, struct scsi_rq *rq, uint64_t victim,
         return;
     }
     if (take) {
+        if (r->type != type)
+            tell_registrants(u, rq->initiator, ASC_RESERVATIONS_RELEASED);
         r->type = (uint8_t)type;
         r->holder = rq->initiator;
     }
@@ -322,7 +331,17 @@ void reserve_out(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd 
 {
     struct reservations *r = &u->reservations;
     unsigned type = c->cdb[2] & 15;
+    bool has_scope = c->service == PROUT_RESERVE || c->service == PROUT_RELEASE ||
+                     c->service == PROUT_PREEMPT || c->service == PROUT_PREEMPT_ABORT;
 
+    if (c->service > PROUT_REGISTER_IGNORE) {
+        unit_bad_cdb(rq, 1);
+        return;
+    }
+    if (has_scope && c->cdb[2] >> 4) { /* only the logical unit */
+        unit_bad_cdb(rq, 2);
+        return;
+    }
     if (c->alloc != 24) {
         unit_sense(rq, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
         return;
@@ -333,10 +352,6 @@ void reserve_out(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd 
     uint64_t key = get_be64(rq->reply), action_key = get_be64(rq->reply + 8);
     if (rq->reply[20] & 0x0d) { /* SPEC_I_PT, ALL_TG_PT, APTPL */
         unit_bad_parameter(rq, 20);
-        return;
-    }
-    if (c->cdb[2] >> 4) { /* scope: only the logical unit */
-        unit_bad_cdb(rq, 2);
         return;
     }
     if (r->old && r->old != rq->initiator) {
@@ -356,9 +371,7 @@ void reserve_out(struct scsi_unit *u, struct scsi_rq *rq, const struct scsi_cmd 
     case PROUT_RESERVE: do_reserve(u, rq, type); break;
     case PROUT_RELEASE: do_release(u, rq, type); break;
     case PROUT_CLEAR: do_clear(u, rq); break;
-    case PROUT_PREEMPT:
-    case PROUT_PREEMPT_ABORT: do_preempt(u, rq, action_key, type); break;
-    default: unit_bad_cdb(rq, 1); break;
+    default: do_preempt(u, rq, action_key, type); break;
     }
 }
 
