@@ -11,7 +11,7 @@ enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16
 #define DMA_SIGNATURE        "QEMU CFG"
 #define FW_CFG_WRITE_CHANNEL 0x4000u
 
-/* ---- items ------------------------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 static int replace(struct fw_cfg_item *i, const void *data, uint32_t n)
 {
@@ -89,7 +89,7 @@ static uint8_t next_byte(struct fw_cfg *f)
     return f->at < i->size ? i->data[f->at++] : 0;
 }
 
-/* ---- DMA ------------------------------------------------------------------------------------------------ */
+/* ---- DMA ------------------------------------------------------------------------------------- */
 
 static bool dma_read(struct fw_cfg *f, gpa_t to, uint32_t n)
 {
@@ -126,7 +126,7 @@ static void dma(struct fw_cfg *f, gpa_t at)
     gmem_write(f->gmem, at, raw, 4);
 }
 
-/* ---- ports -------------------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static uint64_t fw_cfg_read(void *owner, uint64_t off, unsigned size)
 {
@@ -159,7 +159,7 @@ static void fw_cfg_write(void *owner, uint64_t off, unsigned size, uint64_t valu
 
 static const struct io_ops fw_cfg_ops = { fw_cfg_read, fw_cfg_write, 1 | 2 | 4 };
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void fw_cfg_reset(void *chip)
 {

@@ -244,13 +244,14 @@ static void present(struct vhd *v, const struct disk_open *how)
 
 int vhd_open(struct disk *file, const struct disk_open *how, struct vhd **ret, struct err *err)
 {
-    struct vhd *v = calloc(1, sizeof *v);
+    struct vhd *v = aligned_alloc(_Alignof(struct vhd), sizeof *v);
     int r;
 
     if (!v) {
         disk_close(file, NULL);
         return err_set(err, ENOMEM, "no memory to open a VHD");
     }
+    memset(v, 0, sizeof *v);
     disk_init_over(&v->disk, &vhd_ops, file);
     v->file = file;
     if ((r = load_footer(v, err)) < 0)

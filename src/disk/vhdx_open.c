@@ -330,13 +330,14 @@ static void present(struct vhdx *v, const struct disk_open *how)
 
 int vhdx_open(struct disk *file, const struct disk_open *how, struct vhdx **ret, struct err *err)
 {
-    struct vhdx *v = calloc(1, sizeof *v);
+    struct vhdx *v = aligned_alloc(_Alignof(struct vhdx), sizeof *v);
     int r;
 
     if (!v) {
         disk_close(file, NULL);
         return err_set(err, ENOMEM, "no memory to open a VHDX");
     }
+    memset(v, 0, sizeof *v);
     disk_init_over(&v->disk, &vhdx_ops, file);
     v->file = file;
     v->phase = VHDX_IDLE;

@@ -67,7 +67,7 @@ static void finish(uint8_t *table, const char *signature, uint8_t revision, size
     table[9] = firmware_checksum(table, n);
 }
 
-/* ---- DSDT ------------------------------------------------------------------------------------------- */
+/* ---- DSDT ------------------------------------------------------------------------------------ */
 
 /* A device on the ISA bus with one or two runs of ports and perhaps an interrupt. */
 struct isa_device {
@@ -213,7 +213,7 @@ static uint8_t *build_dsdt(struct tables *t, const struct firmware_config *cfg)
     return table;
 }
 
-/* ---- fixed tables -------------------------------------------------------------------------------------- */
+/* ---- fixed tables ---------------------------------------------------------------------------- */
 
 static uint8_t *build_madt(struct tables *t, const struct firmware_config *cfg)
 {

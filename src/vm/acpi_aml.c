@@ -88,7 +88,7 @@ static size_t encode_int(uint64_t v, uint8_t out[9])
     return 1 + size;
 }
 
-/* ---- lengths -------------------------------------------------------------------------------------- */
+/* ---- lengths --------------------------------------------------------------------------------- */
 
 static void open_length(struct aml *a, bool buffer)
 {
@@ -180,7 +180,7 @@ void aml_int(struct aml *a, uint64_t v)
     put(a, b, encode_int(v, b));
 }
 
-/* ---- names ------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void name_begin(struct aml *a, const char *name)
 {
@@ -234,7 +234,7 @@ void aml_name_template_begin(struct aml *a, const char *name)
     open_length(a, true);
 }
 
-/* ---- resources ---------------------------------------------------------------------------------------- */
+/* ---- resources ------------------------------------------------------------------------------- */
 
 void aml_irq(struct aml *a, unsigned irq)
 {

@@ -78,7 +78,7 @@ int boot_place_initrd(uint64_t from, uint64_t to, uint64_t n, uint64_t *ret, str
     return 0;
 }
 
-/* ---- initial registers -------------------------------------------------------------------------- */
+/* ---- initial registers ----------------------------------------------------------------------- */
 
 static int put_gdt(struct gmem *m, bool long_mode, struct err *err)
 {
@@ -168,7 +168,7 @@ static int put_bda(struct gmem *m, struct err *err)
     return boot_put(m, LAYOUT_BDA, bda, sizeof bda, "BIOS data area", err);
 }
 
-/* ---- images --------------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 int boot_place(struct gmem *m, struct boot_blob kernel, const struct boot_blob *initrd,
                const char *append, struct boot_entry *ret, struct err *err)

@@ -167,7 +167,7 @@ int elf_put(struct gmem *m, struct boot_blob b, const struct elf_image *e, struc
     return 0;
 }
 
-/* ---- PVH ------------------------------------------------------------------------------------------ */
+/* ---- PVH ------------------------------------------------------------------------------------- */
 
 static int put_start_info(struct gmem *m, bool has_module, uint64_t module, uint64_t module_len,
                           struct err *err)

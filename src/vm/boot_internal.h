@@ -5,7 +5,7 @@
 #include "vm/boot.h"
 #include "vm/layout.h"
 
-/* ---- the memory map, in the types of e820 -------------------------------------------------------- */
+/* ---- the memory map, in the types of e820 ---------------------------------------------------- */
 
 enum { E820_RAM = 1, E820_RESERVED = 2 };
 #define E820_MAX 8
@@ -19,7 +19,7 @@ unsigned boot_memory_map(const struct gmem *m, struct e820_entry out[E820_MAX]);
 /* First byte behind the RAM that begins at 1 MiB. */
 uint64_t boot_low_end(const struct gmem *m);
 
-/* ---- helpers of the loaders -------------------------------------------------------------------------- */
+/* ---- helpers of the loaders ------------------------------------------------------------------ */
 
 /* The highest page-aligned place for 'n' bytes of initrd in [from, to); else -ENOSPC, which
  * nothing else here returns. */
@@ -38,7 +38,7 @@ int boot_regs_64(struct gmem *m, uint64_t rip, struct vp_regs *ret, struct err *
 int boot_put(struct gmem *m, uint64_t at, const void *p, size_t n, const char *what,
              struct err *err);
 
-/* ---- bzImage (boot_linux.c) ----------------------------------------------------------------------------- */
+/* ---- bzImage (boot_linux.c) ------------------------------------------------------------------ */
 
 struct bzimage {
     uint16_t version;         /* boot protocol, 0x020f = 2.15 */
@@ -55,7 +55,7 @@ int bzimage_decode(struct boot_blob b, struct bzimage *ret, struct err *err);
 int bzimage_place(struct gmem *m, struct boot_blob b, const struct boot_blob *initrd,
                   const char *append, struct boot_entry *ret, struct err *err);
 
-/* ---- ELF (boot_elf.c, boot_pvh.c, boot_multiboot.c) --------------------------------------------------------- */
+/* ---- ELF (boot_elf.c, boot_pvh.c, boot_multiboot.c) ------------------------------------------ */
 
 #define ELF_SEGMENTS_MAX 32
 

@@ -38,7 +38,7 @@ static uint64_t peek64(struct gmem *m, uint64_t at)
     return peek32(m, at) | (uint64_t)peek32(m, at + 4) << 32;
 }
 
-/* ---- bzImage -------------------------------------------------------------------------------------- */
+/* ---- bzImage --------------------------------------------------------------------------------- */
 
 #define SETUP_BYTES 1024u /* boot sector and one sector of setup */
 #define CODE_BYTES  4096u
@@ -229,7 +229,7 @@ TEST(bzimage_damaged)
     EXPECT_HAS(err.text, "needs memory up to");
 }
 
-/* ---- ELF -------------------------------------------------------------------------------------------- */
+/* ---- ELF ------------------------------------------------------------------------------------- */
 
 static uint8_t elf_file[0x400];
 
@@ -327,7 +327,7 @@ TEST(elf_damaged)
     EXPECT_HAS(err.text, "needs memory up to 66 MiB");
 }
 
-/* ---- multiboot -------------------------------------------------------------------------------------- */
+/* ---- multiboot ------------------------------------------------------------------------------- */
 
 TEST(multiboot_elf_and_address_fields)
 {
@@ -363,7 +363,7 @@ TEST(multiboot_elf_and_address_fields)
     EXPECT_HAS(err.text, "cut off");
 }
 
-/* ---- files ------------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static int load_file(struct gmem *m, const char *kernel, const char *initrd, struct err *err)
 {

@@ -8,7 +8,7 @@
 
 #include "guest/gmem.h"
 
-/* ---- memory below 1 MiB ------------------------------------------------------------------------ */
+/* ---- memory below 1 MiB ---------------------------------------------------------------------- */
 
 #define LAYOUT_BDA        UINT64_C(0x400)   /* BIOS data area */
 #define LAYOUT_BOOT       UINT64_C(0x1000)  /* what the loader prepares: 0x1000 .. 0x5ffff */
@@ -33,7 +33,7 @@
 #define LAYOUT_MPTABLE_SIZE UINT64_C(0x2000)
 #define LAYOUT_HIGH       UINT64_C(0x100000) /* the first byte that a kernel may have */
 
-/* ---- the hole below 4 GiB ----------------------------------------------------------------------- */
+/* ---- the hole below 4 GiB -------------------------------------------------------------------- */
 
 #define LAYOUT_PCI_MMIO      GMEM_HOLE_START /* windows of the PCI root ... */
 #define LAYOUT_PCI_MMIO_SIZE UINT64_C(0x38000000)
@@ -45,7 +45,7 @@
 /* VMBus windows above RAM: from the first GiB that is free. */
 #define LAYOUT_VMBUS_HIGH_SIZE UINT64_C(0x40000000)
 
-/* ---- ports ---------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 #define PORT_PIC_MASTER  0x20
 #define PORT_PIT         0x40
@@ -70,7 +70,7 @@
 #define RESET_VALUE      0x06 /* PORT_RESET: full reset */
 #define SLP_TYP_S5       0    /* PM1_CNT bits 12:10, PIIX4's value for soft off */
 
-/* ---- interrupt lines: ISA numbers; the IOAPIC pin is the same but for the timer ------------------------ */
+/* ---- interrupt lines: ISA numbers; the IOAPIC pin is the same but for the timer -------------- */
 
 #define IRQ_PIT      0
 #define IOAPIC_PIT   2 /* pin */
@@ -87,7 +87,7 @@
 /* PCI INTA..INTD of device d go to line (d + pin) % 4, hard-wired to: */
 #define PCI_IRQS { 11, 10, 5, 7 }
 
-/* ---- PCI bus 0: device numbers -------------------------------------------------------------------------- */
+/* ---- PCI bus 0: device numbers --------------------------------------------------------------- */
 
 #define PCI_HOST_BRIDGE 0  /* 8086:7192 */
 #define PCI_ISA_BRIDGE  7  /* function 0 8086:7110, 1 IDE 8086:7111, 3 PM 8086:7113 */

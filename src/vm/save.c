@@ -39,7 +39,7 @@ static const struct state_field machine_fields[] = {
 };
 static const struct state_desc machine_state_desc = STATE_DESC("machine", 1, machine_fields);
 
-/* ---- save --------------------------------------------------------------------------------------------- */
+/* ---- save ------------------------------------------------------------------------------------ */
 
 static int save_vp(struct machine *m, unsigned i, struct buf *b, struct err *err)
 {
@@ -173,7 +173,7 @@ int machine_save(struct machine *m, const char *path, struct err *err)
     return r < 0 ? err_wrap(err, "save of '%s'", m->cfg.name) : 0;
 }
 
-/* ---- restore --------------------------------------------------------------------------------------------- */
+/* ---- restore --------------------------------------------------------------------------------- */
 
 static bool get(FILE *f, void *p, size_t n)
 {

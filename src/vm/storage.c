@@ -10,7 +10,7 @@
 #include "vm/layout.h"
 #include "vm/machine_internal.h"
 
-/* ---- finding ------------------------------------------------------------------------------------------ */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static struct storage_unit *find(struct storage *s, const char *name, struct err *err)
 {
@@ -71,7 +71,7 @@ static int choose_place(struct storage *s, struct storage_unit *u, struct err *e
                    u->cfg.controller >= 0 ? " where it was asked for" : "");
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 /* What the user limits, and what the monitor shows. */
 static int add_layers(const struct machine_disk *cfg, struct disk **d, struct err *err)
@@ -163,7 +163,7 @@ static void on_tray(void *owner)
     machine_say(u->storage->m, "the guest ejected the medium of %s", u->name);
 }
 
-/* ---- plugging in ---------------------------------------------------------------------------------------------- */
+/* ---- plugging in ----------------------------------------------------------------------------- */
 
 static int plug_scsi(struct storage *s, struct storage_unit *u, struct err *err)
 {
@@ -358,7 +358,7 @@ void storage_list(struct storage *s, FILE *to)
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int storage_init(struct storage *s, struct machine *m, struct err *err)
 {
@@ -429,7 +429,7 @@ void storage_stop(struct storage *s)
         disk_io_free(s->io);
 }
 
-/* ---- saved state: what guests set up in the units; images are not part of it ----------------------------------------- */
+/* ---- saved state: what guests set up in the units; images are not part of it ----------------- */
 
 void storage_save(struct storage *s, struct buf *to)
 {

@@ -195,7 +195,7 @@ TEST(packets_from_before_the_open_are_seen)
     EXPECT_EQ(vsc_wait_packet(&c, buf, sizeof buf), 24);
 }
 
-/* ---- broken rings ----------------------------------------------------------------------------------- */
+/* ---- broken rings ---------------------------------------------------------------------------- */
 
 TEST(broken_rings_close_the_channel_and_nothing_else)
 {
@@ -242,7 +242,7 @@ TEST(broken_rings_close_the_channel_and_nothing_else)
     }
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 #define PACKETS 30000u
 

@@ -215,7 +215,7 @@ TEST(rings_that_cannot_be)
     EXPECT_EQ(ring_map(&x, r.m, pfn, 2), -EFAULT);
 }
 
-/* ---- two threads: the barriers ---------------------------------------------------------------------- */
+/* ---- two threads: the barriers --------------------------------------------------------------- */
 
 #define ROUNDS   400000u
 #define PATIENCE 20000000u /* looks at a flag, until we say that it never comes */
@@ -292,7 +292,7 @@ TEST(no_signal_is_lost_between_two_threads)
     rig_done(&p.r);
 }
 
-/* ---- packets ------------------------------------------------------------------------------------- */
+/* ---- packets --------------------------------------------------------------------------------- */
 
 TEST(gpa_direct_ranges)
 {

@@ -14,7 +14,7 @@ static void done(struct bus_model *b)
 
 #define HEAD(t) { (t), 0 }
 
-/* ---- contact -------------------------------------------------------------------------------------- */
+/* ---- contact --------------------------------------------------------------------------------- */
 
 TEST(every_version_is_agreed_on_and_works)
 {
@@ -175,7 +175,7 @@ TEST(nothing_is_heard_before_contact)
     EXPECT(vsc_unload(&b.g)); /* but for this: somebody polls for the answer */
 }
 
-/* ---- offers --------------------------------------------------------------------------------------- */
+/* ---- offers ---------------------------------------------------------------------------------- */
 
 TEST(an_offer_says_it_all)
 {
@@ -302,7 +302,7 @@ TEST(sub_channels_follow_their_primary)
     EXPECT_EQ(b.g.rescinded[2], c.offer.relid); /* the primary last */
 }
 
-/* ---- open, close, modify --------------------------------------------------------------------------- */
+/* ---- open, close, modify --------------------------------------------------------------------- */
 
 static uint32_t try_open(struct bus_model *b, uint32_t relid, uint32_t gpadl, uint32_t down,
                          uint32_t vp)
@@ -459,7 +459,7 @@ TEST(sockets_are_refused)
     EXPECT(r.endpoint.a == 1 && r.service.a == 2 && r.status != 0);
 }
 
-/* ---- a provider with requests in flight -------------------------------------------------------------- */
+/* ---- a provider with requests in flight ------------------------------------------------------ */
 
 TEST(the_bus_waits_for_a_provider_that_still_uses_memory)
 {
@@ -509,7 +509,7 @@ TEST(the_bus_waits_for_a_provider_that_still_uses_memory)
     EXPECT_EQ(b.quiets, 1);
 }
 
-/* ---- wrong messages ------------------------------------------------------------------------------------- */
+/* ---- wrong messages -------------------------------------------------------------------------- */
 
 TEST(messages_of_any_type_and_length_do_no_harm)
 {

@@ -7,7 +7,7 @@
 
 const struct guid echo_type = ECHO_TYPE;
 
-/* ---- the machine ------------------------------------------------------------------------------ */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static void on_contact(void *owner, uint32_t version)
 {
@@ -57,7 +57,7 @@ void bus_model_renew(struct bus_model *b)
     make_bus(b);
 }
 
-/* ---- the provider ------------------------------------------------------------------------------ */
+/* ---- the provider ---------------------------------------------------------------------------- */
 
 static int echo_open(struct channel *ch)
 {

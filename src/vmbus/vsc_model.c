@@ -176,7 +176,7 @@ bool vsc_teardown(struct vsc *g, uint32_t relid, uint32_t id)
     return vsc_wait(g, VMBUS_GPADL_TORNDOWN, &r, sizeof r) && r.gpadl == id;
 }
 
-/* ---- open, close --------------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------------------- */
 
 static void map_ring(struct vsc *g, struct vsc_ring *r, const uint64_t *pfn, unsigned n)
 {
@@ -224,7 +224,7 @@ bool vsc_close(struct vsc_channel *c)
     return vsc_teardown(c->g, c->offer.relid, c->gpadl);
 }
 
-/* ---- rings ------------------------------------------------------------------------------------------ */
+/* ---- rings ----------------------------------------------------------------------------------- */
 
 static uint32_t load(const uint32_t *p)
 {

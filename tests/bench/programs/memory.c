@@ -6,7 +6,7 @@
 
 #include "bench.h"
 
-/* ---- strings: the C library's, on short and long ones ------------------------------------------------- */
+/* ---- strings: the C library's, on short and long ones ---------------------------------------- */
 
 static uint64_t strings(void)
 {
@@ -32,7 +32,7 @@ static uint64_t strings(void)
     return sum;
 }
 
-/* ---- a hash table with chains ------------------------------------------------------------------------------ */
+/* ---- a hash table with chains ---------------------------------------------------------------- */
 
 struct entry {
     struct entry *next;
@@ -68,7 +68,7 @@ static uint64_t hash_table(void)
     return sum;
 }
 
-/* ---- streams --------------------------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 static uint64_t stream(void)
 {
@@ -90,7 +90,7 @@ static uint64_t stream(void)
     return sum;
 }
 
-/* ---- string instructions ------------------------------------------------------------------------------------------ */
+/* ---- string instructions --------------------------------------------------------------------- */
 
 static void rep_movsb(void *to, const void *from, size_t n)
 {
