@@ -248,5 +248,8 @@ int run_main(int argc, char **argv)
                 run.o.trace);
         return usage(&err);
     }
-    return run_machine(&run);
+    int status = run_machine(&run);
+    for (unsigned i = 0; i < run.o.machine.n_disks; i++)
+        free((char *)(uintptr_t)run.o.disk[i].path);
+    return status;
 }

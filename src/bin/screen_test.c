@@ -34,7 +34,8 @@ static const char *drawn(void)
 
     screen_draw(&s, &now, &b);
     EXPECT(b.n < sizeof text);
-    memcpy(text, b.p, b.n);
+    if (b.n)
+        memcpy(text, b.p, b.n);
     text[b.n] = 0;
     buf_done(&b);
     return text;

@@ -330,11 +330,13 @@ static void snapshot(struct vhdx *v)
         p->pins++; /* until it stands in its place, nobody may read it from there */
         c->pinned[c->n_pinned++] = p;
     }
-    qsort(v->bat_dirty, v->n_bat_dirty, sizeof *v->bat_dirty, falling);
+    if (v->n_bat_dirty) /* else there may be no array; the same below */
+        qsort(v->bat_dirty, v->n_bat_dirty, sizeof *v->bat_dirty, falling);
     size_t n = 0;
     while (c->n_pages < c->room && n < v->n_bat_dirty)
         snap_bat_page(v, v->bat_dirty[n++]);
-    memmove(v->bat_dirty, v->bat_dirty + n, (v->n_bat_dirty - n) * sizeof *v->bat_dirty);
+    if (n)
+        memmove(v->bat_dirty, v->bat_dirty + n, (v->n_bat_dirty - n) * sizeof *v->bat_dirty);
     v->n_bat_dirty -= n;
     c->more = pages_dirty(v);
     if (c->more)
@@ -345,7 +347,8 @@ static void snapshot(struct vhdx *v)
         if (vhdx_extents_add(&v->punch, v->freed.e[i].off, v->freed.e[i].len) < 0)
             break;
     v->freed.n -= c->n_freed;
-    memmove(v->freed.e, v->freed.e + c->n_freed, v->freed.n * sizeof *v->freed.e);
+    if (c->n_freed)
+        memmove(v->freed.e, v->freed.e + c->n_freed, v->freed.n * sizeof *v->freed.e);
     c->n_freed = 0;
 }
 
