@@ -91,7 +91,7 @@ struct call {
 
 struct jump_entry { /* indirect branches: by linear address */
     uint64_t pc;
-    uint32_t gen, block; /* index in the arena */
+    uint32_t tag, block; /* vp->jump_tag; index in the arena */
 };
 struct fetch_slot { /* where the page of a linear address lies */
     uint64_t tag;  /* page | generation and privilege */
@@ -100,7 +100,6 @@ struct fetch_slot { /* where the page of a linear address lies */
 
 struct run_state {
     uint32_t gen;       /* of 'jump': bumped when code addresses change their meaning */
-    uint64_t fetch_low; /* low bits of fetch tags: generation, user */
     uint64_t signature; /* control bits that fetch permissions depend on */
     char *arena;
     int64_t budget;     /* what vp->lazy[LAZY_LEFT] was filled with */

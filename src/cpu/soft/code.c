@@ -462,7 +462,7 @@ struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc)
 {
     struct run_state *run = vp->run;
     struct fetch_slot *f = &run->fetch[(pc >> PAGE_SHIFT) & (FETCH_ENTRIES_RUN - 1)];
-    uint64_t tag = (pc & ~(PAGE_SIZE - 1)) + run->fetch_low;
+    uint64_t tag = (pc & ~(PAGE_SIZE - 1)) + vp->fetch_low;
     const uint8_t *host;
     gpa_t page;
 
@@ -471,7 +471,7 @@ struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc)
     page = mem_fetch_page(vp, pc, &host);
     if (!host)
         return NULL;
-    f->tag = (pc & ~(PAGE_SIZE - 1)) + run->fetch_low;
+    f->tag = (pc & ~(PAGE_SIZE - 1)) + vp->fetch_low;
     f->page = block_key(page, 0);
     return f;
 }

@@ -119,19 +119,22 @@ struct soft_fpu {
 };
 
 struct soft_vp {
-    /* The hottest first: handlers reach them with short displacements. */
+    /* The hottest first: handlers and translated code reach them with short displacements. */
     uint64_t gpr[GPRS];
     uint64_t rip;            /* see the rules above; exact at block ends and in helpers */
-    uint64_t next_rip;       /* for helpers (exec.h) */
-    uint64_t rflags;         /* arithmetic bits are lazy inside blocks */
+    uint64_t block_rip;      /* RIP of the first byte of the block in execution */
     uint64_t lazy[4];        /* the run loop's lazy flags */
     struct tlb *tlb;         /* the current set: by address space and privilege (mem.h) */
     uint64_t seg_base[SEGS]; /* copies of seg[].base for address formation; 0 where 64-bit says so */
-    const struct op *op;     /* operation in execution, valid whenever something may fault */
-    struct block *block;     /* block in execution */
-    uint64_t block_rip;      /* RIP of its first byte */
-    uint32_t mode;           /* enum mode_bit, kept by soft_mode_changed() */
+    struct run_state *run;   /* run.c, code.c: jump cache ... */
     uint32_t attention;      /* any thread: atomic */
+    uint32_t jump_tag;       /* of valid entries of the jump cache: generation, mode */
+    const struct op *op;     /* operation in execution, valid whenever something may fault */
+    uint64_t next_rip;       /* for helpers (exec.h) */
+    uint64_t rflags;         /* arithmetic bits are lazy inside blocks */
+    uint64_t fetch_low;      /* low bits of tags of the fetch table: generation, user */
+    uint32_t mode;           /* enum mode_bit, kept by soft_mode_changed() */
+    bool xmm_live;           /* translated code has XMM in the host's registers (jit.h) */
     uint8_t cpl;
     uint8_t shadow;          /* 1: STI holds interrupts off for one instruction; 2: MOV SS, traps too */
     bool nmi_masked;
@@ -162,7 +165,6 @@ struct soft_vp {
     struct vp vp; /* what the rest of Verdin knows */
 
     /* Private to their files. */
-    struct run_state *run;           /* run.c, block.c: jump cache ... */
     struct mmu_state *mmu;           /* mmu.c: TLB sets, level 2 ... */
     struct thread_state *thread;     /* soft.c: sleep, rendezvous */
     struct fpu_private *fpu_private; /* sse.c, x87.c */

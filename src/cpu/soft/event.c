@@ -339,7 +339,7 @@ bool event_deliver(struct soft_vp *vp)
             break;
         }
         if (why == UNWIND_RETRY)
-            vp->block = NULL; /* the stack shares a page with its code: it is not running now */
+            vp->op = NULL; /* the stack shares a page with its code: it is not running now */
         else if (!combine(&e, &vp->event)) {
             alive = false;
             break;

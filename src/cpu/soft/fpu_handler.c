@@ -97,14 +97,13 @@ static void put_lookup(struct stub *s, const struct fpu_op *op, struct slow *slo
     stub_u32(s, (TLB_ENTRIES - 1) << 4);
     STUB(s, 0x48, 0x03); /* add tlb, %rax */
     off_vp(s, RAX, offsetof(struct soft_vp, tlb));
-    STUB(s, 0x4c, 0x89, 0xca); /* rdx = r9 - tag */
-    STUB(s, 0x48, 0x2b, 0x90);
+    STUB(s, 0x4c, 0x2b, 0x88); /* sub tag, %r9 */
     stub_u32(s, table);
-    STUB(s, 0x48, 0x81, 0xfa); /* cmp $PAGE_SIZE - size, %rdx; ja */
+    STUB(s, 0x49, 0x81, 0xf9); /* cmp $PAGE_SIZE - size, %r9; ja */
     stub_u32(s, (uint32_t)PAGE_SIZE - op->size);
     jump_slow(s, slow, 0x77);
-    STUB(s, 0x4c, 0x03, 0x88); /* add addend, %r9 */
-    stub_u32(s, table + offsetof(struct tlb_entry, addend));
+    STUB(s, 0x4c, 0x03, 0x88); /* add host, %r9 */
+    stub_u32(s, table + offsetof(struct tlb_entry, host));
 }
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0,
                "put_lookup");

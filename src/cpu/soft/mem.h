@@ -7,7 +7,7 @@
  * code, pages to be logged dirty, ROM, MMIO and pages whose D bit is clear.
  *
  * One unsigned compare tells hit, permission and page crossing at once:
- *     va - tag <= PAGE_SIZE - size,  host address = va + addend
+ *     va - tag <= PAGE_SIZE - size,  host address = va - tag + host
  * An empty entry has a tag that belongs to another entry, so nothing can hit it: not even an address that
  * is not canonical, which handlers do not look for before. */
 #pragma once
@@ -22,7 +22,7 @@
 
 struct tlb_entry {
     uint64_t tag;    /* linear address of the page, or TLB_EMPTY */
-    uint64_t addend; /* host address - linear address */
+    uint64_t host; /* of the page */
 };
 #define TLB_EMPTY UINT64_C(0x8000000000000000)
 
@@ -51,7 +51,7 @@ static inline void *tlb_hit(const struct tlb_entry *table, uint64_t va, unsigned
     const struct tlb_entry *e = &table[tlb_slot(va)];
 
     if (likely(va - e->tag <= PAGE_SIZE - size))
-        return (void *)(va + e->addend);
+        return (void *)(va - e->tag + e->host);
     return NULL;
 }
 

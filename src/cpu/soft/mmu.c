@@ -76,7 +76,7 @@ void mmu_release(struct soft_vp *vp, gpa_t at)
 
 static uint64_t write_page(const struct soft_vp *vp, const struct tlb_entry *e)
 {
-    return (e->tag + e->addend - (uint64_t)(uintptr_t)vp->soft->gmem->base) >> PAGE_SHIFT;
+    return (e->host - (uint64_t)(uintptr_t)vp->soft->gmem->base) >> PAGE_SHIFT;
 }
 
 /* A write entry as a number, and back. */
@@ -479,7 +479,7 @@ static void fill_write(struct soft_vp *vp, struct tlb_set *set, uint64_t va, gpa
     }
     drop_write(vp, set, slot);
     e->tag = va;
-    e->addend = (uint64_t)(uintptr_t)(mem->base + page.v) - va;
+    e->host = (uint64_t)(uintptr_t)(mem->base + page.v);
     chain_add(b, set, slot);
 }
 
@@ -528,7 +528,7 @@ struct place mmu_locate(struct soft_vp *vp, struct tlb_set *set, uint64_t va, un
     slot = tlb_slot(va);
     set->filled[map.global][slot / 64] |= UINT64_C(1) << (slot % 64);
     set->tlb.read[slot].tag = page;
-    set->tlb.read[slot].addend = (uint64_t)(uintptr_t)p.host - va;
+    set->tlb.read[slot].host = (uint64_t)(uintptr_t)p.host - va % PAGE_SIZE;
     if (map.write && map.dirty && p.kind == PLACE_RAM)
         fill_write(vp, set, page, map.page, (acc & ACC_WRITE) != 0);
     return p;

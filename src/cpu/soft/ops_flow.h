@@ -47,7 +47,7 @@ static inline const struct op *take_exit_cross(struct soft_vp *vp, const struct 
         vp->rip = rip;
         return NULL;
     }
-    if (likely(f->tag == (rip & ~(PAGE_SIZE - 1)) + run->fetch_low &&
+    if (likely(f->tag == (rip & ~(PAGE_SIZE - 1)) + vp->fetch_low &&
                ((f->page ^ block_of(to)->key) >> 24) == 0))
         GOTO(to);
     return run_cross_slow(vp, o);
@@ -59,17 +59,13 @@ static inline const struct op *jump_to(struct soft_vp *vp, uint64_t rip)
     struct run_state *run = vp->run;
     uint64_t pc = linear_pc(vp, rip);
     const struct jump_entry *j = &run->jump[jump_slot(pc)];
-    const struct block *b;
 
     vp->rip = rip;
     if (run_wanted(vp))
         return NULL;
-    if (likely(j->pc == pc && j->gen == run->gen)) {
-        b = (const struct block *)(void *)(run->arena + (uint64_t)j->block * sizeof(struct op));
-        if (likely((b->key & 0xfff) == vp->mode)) {
-            vp->block_rip = rip;
-            GOTO(b->ops);
-        }
+    if (likely(j->pc == pc && j->tag == vp->jump_tag)) {
+        vp->block_rip = rip;
+        GOTO(((const struct block *)(void *)(run->arena + (uint64_t)j->block * sizeof(struct op)))->ops);
     }
     return run_jump_slow(vp, NULL);
 }

@@ -95,7 +95,7 @@ static uint32_t mode_of(const struct soft_vp *vp)
 /* Tags of the fetch table: page, generation (11 bits, not 0), user. */
 static void set_fetch_low(struct soft_vp *vp, uint64_t generation)
 {
-    vp->run->fetch_low = generation << 1 | (vp->cpl == 3);
+    vp->fetch_low = generation << 1 | (vp->cpl == 3);
 }
 
 void soft_mode_changed(struct soft_vp *vp)
@@ -110,7 +110,8 @@ void soft_mode_changed(struct soft_vp *vp)
     mmu_select_set(vp);
     if (!vp->run)
         return;
-    set_fetch_low(vp, vp->run->fetch_low >> 1);
+    set_fetch_low(vp, vp->fetch_low >> 1);
+    vp->jump_tag = vp->run->gen << 12 | vp->mode;
     if (vp->run->signature != signature) {
         vp->run->signature = signature;
         run_code_unmapped(vp);
@@ -124,16 +125,17 @@ void run_code_unmapped(struct soft_vp *vp)
 
     if (!run)
         return;
-    generation = ((run->fetch_low >> 1) + 1) & 0x7ff;
+    generation = ((vp->fetch_low >> 1) + 1) & 0x7ff;
     if (!generation) {
         memset(run->fetch, 0xff, sizeof run->fetch);
         generation = 1;
     }
     set_fetch_low(vp, generation);
-    if (!++run->gen) {
+    if (++run->gen == 1 << 20) {
         memset(run->jump, 0, sizeof run->jump);
         run->gen = 1;
     }
+    vp->jump_tag = run->gen << 12 | vp->mode;
 }
 
 /* ---- from block to block --------------------------------------------------------------------- */
@@ -174,7 +176,7 @@ COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
     if (b != tmp_block(run)) {
         j = &run->jump[jump_slot(pc)];
         j->pc = pc;
-        j->gen = run->gen;
+        j->tag = vp->jump_tag;
         j->block = (uint32_t)((uintptr_t)((char *)b - run->arena) / sizeof(struct op));
     }
     vp->block_rip = vp->rip;
