@@ -62,7 +62,8 @@ struct block {
     uint32_t size;    /* in the arena, bytes */
     uint16_t len;     /* guest bytes */
     uint16_t n_ops;
-    uint8_t pad[12];
+    uint32_t bytes;   /* where they are kept, from here on; 0: nowhere (jit.h) */
+    const void *native; /* how translated code enters it */
     struct op ops[];
 };
 _Static_assert(sizeof(struct block) == 64, "operations start on a cache line");
@@ -151,7 +152,10 @@ struct code_cache {
     struct code_page *page_hash[CODE_PAGE_HASH];
     struct code_page *free_pages;
     unsigned n_pages;
-    struct op unlinked; /* where exits go that have no successor yet */
+    /* Where exits go that have no successor yet: the only operation of a block that is none. */
+    _Alignas(64) char nowhere[sizeof(struct block) + sizeof(struct op)];
+    struct op *unlinked;
+    struct jit *jit; /* NULL: the interpreter alone */
 };
 
 /* The block that starts at vp->rip in 'mode', decoded if need be.  Raises fetch faults. */
@@ -186,7 +190,8 @@ struct code_bytes {
 
 /* Fill 'b', whose key is set; it has room for BLOCK_BYTES_MAX, in MODE_STEP for one instruction. */
 #define BLOCK_BYTES_MAX \
-    (sizeof(struct block) + BLOCK_OPS_MAX * sizeof(struct op) + BLOCK_INSNS_MAX * sizeof(struct call))
+    (sizeof(struct block) + BLOCK_OPS_MAX * sizeof(struct op) +                      \
+     BLOCK_INSNS_MAX * (sizeof(struct call) + INSN_MAX) + 64)
 void block_build(struct soft_vp *vp, struct block *b, const struct code_bytes *from, gpa_t page2);
 
 /* core_table.c: the row of an integer instruction, as sys_helper() and fpu_helper().  These helpers

@@ -8,6 +8,7 @@
 #include "cpu/soft/build.h"
 
 #include "cpu/soft/fpu.h"
+#include "cpu/soft/jit.h"
 #include "cpu/soft/ops_flow.h"
 
 static void run_ud(struct soft_vp *vp, const struct insn *in)
@@ -213,14 +214,24 @@ static void place_calls(struct build *b)
     b->block->size = (uint32_t)ALIGN_UP((size_t)((char *)(to + b->n_calls) - (char *)b->block), 64);
 }
 
+/* And those the instructions, for who translates them. */
+static void place_bytes(struct block *b, const uint8_t *from)
+{
+    b->bytes = b->size;
+    memcpy((char *)b + b->bytes, from, b->len);
+    b->size = (uint32_t)ALIGN_UP(b->size + b->len, 64u);
+}
+
 void block_build(struct soft_vp *vp, struct block *block, const struct code_bytes *from, gpa_t page2)
 {
+    const struct jit *jit = vp->soft->code->jit;
     struct build b; /* too large to be cleared each time */
     struct insn in;
+    bool tiered;
 
     b.vp = vp;
     b.block = block;
-    b.unlinked = &vp->soft->code->unlinked;
+    b.unlinked = vp->soft->code->unlinked;
     b.mode = (uint32_t)block->key & 0xfff;
     b.page_off = (block->key >> 12) % PAGE_SIZE;
     b.off = b.len = b.n_insns = 0;
@@ -231,8 +242,14 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
     block->page2 = page2;
     block->in = 0;
     block->page_next[0] = block->page_next[1] = NULL;
+    block->bytes = 0;
+    block->native = jit ? jit_not_native(jit) : NULL;
+    tiered = jit && (b.mode & MODE_FLAT) && (b.mode & MODE_SIZE) != MODE_16 &&
+             !(b.mode & MODE_STEP) && !b.crosses;
     if (page2.v != UINT64_MAX)
         build_op(&b, op_guard)->imm = block_key(page2, 0);
+    else if (tiered)
+        build_op(&b, op_tier)->imm = jit_threshold(jit);
     while (!b.ended) {
         if (b.n_insns == (b.mode & MODE_STEP ? 1 : BLOCK_INSNS_MAX) ||
             (b.crosses && b.n_insns) || b.n_ops > BLOCK_OPS_MAX - 8) {
@@ -249,8 +266,11 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
         }
         b.len = in.len;
         b.n_insns++;
-        if (b.decoded != DECODE_OK || (b.mode & MODE_STEP) || !emit_fast(&b, &in))
+        if (b.decoded != DECODE_OK || (b.mode & MODE_STEP) || !emit_fast(&b, &in)) {
             emit_call(&b, &in);
+            if (tiered && !b.ended && !jit_knows(vp, &in, b.mode))
+                build_op(&b, op_resume);
+        }
         b.off = (uint16_t)(b.off + in.len);
     }
     vp->count.insns_decoded += b.n_insns;
@@ -258,4 +278,6 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
     block->n_ops = (uint16_t)b.n_ops;
     drop_dead_flags(&b);
     place_calls(&b);
+    if (tiered)
+        place_bytes(block, from->p);
 }

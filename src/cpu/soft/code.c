@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "cpu/soft/jit.h"
 #include "cpu/soft/ops.h"
 
 #define NO_PAGE GPA(UINT64_MAX)
@@ -34,23 +35,56 @@ static size_t hash_slot(uint64_t key)
     return (gpa ^ gpa >> 13 ^ key << 5) & (CODE_HASH - 1);
 }
 
+/* Operations, and behind them room for their translations. */
+#define ARENA_SIZE (CODE_REGIONS * CODE_REGION_SIZE)
+#define SPACE      (ARENA_SIZE + CODE_REGIONS * JIT_REGION_SIZE)
+
+#define HOT 40 /* executions until translation pays */
+
+/* Executions until a block is translated; 0: never. */
+static unsigned threshold(enum soft_mode mode)
+{
+    switch (mode) {
+    case SOFT_JIT: return HOT;
+    case SOFT_JIT_EAGER: return 1;
+    default: return 0;
+    }
+}
+
 /* ---- the cache as a whole -------------------------------------------------------------------- */
 
 int code_cache_new(struct soft *s)
 {
-    struct code_cache *c = calloc(1, sizeof *c);
+    struct code_cache *c = aligned_alloc(64, ALIGN_UP(sizeof *c, 64));
+    struct block *nowhere;
+    int err;
 
     if (!c)
         return -ENOMEM;
-    c->arena = mmap(NULL, CODE_REGIONS * CODE_REGION_SIZE, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (c->arena == MAP_FAILED) {
+    memset(c, 0, sizeof *c);
+    c->arena = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (c->arena == MAP_FAILED || mprotect(c->arena, ARENA_SIZE, PROT_READ | PROT_WRITE) < 0) {
+        if (c->arena != MAP_FAILED)
+            munmap(c->arena, SPACE);
         free(c);
         return -ENOMEM;
     }
+    nowhere = (struct block *)(void *)c->nowhere;
+    nowhere->key = BLOCK_DEAD;
+    c->unlinked = nowhere->ops;
+    c->unlinked->run = op_unlinked;
+    err = threshold(s->part.cfg.soft_mode)
+              ? jit_new(&c->jit, c->arena + ARENA_SIZE, threshold(s->part.cfg.soft_mode))
+              : 0;
+    if (err) {
+        munmap(c->arena, SPACE);
+        free(c);
+        return err;
+    }
+    if (c->jit)
+        nowhere->native = jit_unlinked(c->jit);
     pthread_mutex_init(&c->lock, NULL);
     c->used = sizeof(struct block); /* index 0 means none */
-    c->unlinked.run = op_unlinked;
     s->code = c;
     s->gmem->code_written = code_written_by_device;
     s->gmem->engine = s;
@@ -75,7 +109,8 @@ void code_cache_free(struct soft *s)
         next = p->next;
         free(p);
     }
-    munmap(c->arena, CODE_REGIONS * CODE_REGION_SIZE);
+    jit_free(c->jit);
+    munmap(c->arena, SPACE);
     pthread_mutex_destroy(&c->lock);
     free(c);
     s->code = NULL;
@@ -191,7 +226,7 @@ static void unlink_incoming(struct code_cache *c, struct block *b)
 
         i = e->in_next;
         e->in_next = 0;
-        link_set(e, &c->unlinked);
+        link_set(e, c->unlinked);
     }
     b->in = 0;
 }
@@ -201,7 +236,7 @@ static void unlink_outgoing(struct code_cache *c, struct block *b)
     for (unsigned i = 0; i < b->n_ops; i++) {
         struct op *e = &b->ops[i];
 
-        if (!(e->flags & OP_EXIT) || link_get(e) == &c->unlinked)
+        if (!(e->flags & OP_EXIT) || link_get(e) == c->unlinked)
             continue;
         struct block *to = block_of(link_get(e));
         for (uint32_t *q = &to->in; *q; q = &((struct op *)at_index(c, *q))->in_next) {
@@ -211,7 +246,7 @@ static void unlink_outgoing(struct code_cache *c, struct block *b)
             }
         }
         e->in_next = 0;
-        link_set(e, &c->unlinked);
+        link_set(e, c->unlinked);
     }
 }
 
@@ -223,7 +258,7 @@ void code_link(struct soft_vp *vp, const struct exit_id *from, struct block *to)
 
     pthread_mutex_lock(&c->lock);
     if (from->key != BLOCK_DEAD && from->block->key == from->key && to->key != BLOCK_DEAD &&
-        e->flags & OP_EXIT && link_get(e) == &c->unlinked) {
+        e->flags & OP_EXIT && link_get(e) == c->unlinked) {
         e->in_next = to->in;
         to->in = index_of(c, e);
         link_set(e, to->ops);
@@ -399,6 +434,8 @@ static void region_drop(struct code_cache *c, unsigned region)
         p += b->size;
     }
     memset(region_at(c, region), 0, CODE_REGION_SIZE);
+    if (c->jit)
+        jit_recycle(c->jit, region);
 }
 
 /* Pages that lost all their blocks are plain memory again. */
@@ -617,6 +654,16 @@ struct block *code_lookup(struct soft_vp *vp, uint32_t mode)
         if (b)
             return b;
     }
+}
+
+void code_translate(struct soft_vp *vp, struct block *b)
+{
+    struct code_cache *c = cache_of(vp);
+
+    pthread_mutex_lock(&c->lock);
+    if (b->key != BLOCK_DEAD)
+        jit_translate(vp, c->jit, b, (unsigned)(((char *)b - c->arena) / (ptrdiff_t)CODE_REGION_SIZE));
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- one instruction that is not kept -------------------------------------------------------- */

@@ -326,7 +326,7 @@ static void parse(int argc, char **argv, struct options *o)
         else if (strcmp(a, "--classes") == 0)
             o->classes = parse_classes(v);
         else if (strcmp(a, "--mode") == 0)
-            o->mode = strcmp(v, "jit") == 0 ? SOFT_JIT : SOFT_INTERP;
+            o->mode = strcmp(v, "jit") == 0 ? SOFT_JIT_EAGER : SOFT_INTERP;
         else
             printf("# unknown option %s\n", a);
         i++;

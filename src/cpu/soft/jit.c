@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit.c - translation of one block, and the code that all translated blocks share.
+ *
+ * One pass over the instructions, each by its emit function; then the taken sides of branches, then the
+ * ways out to the interpreter.  Memory is a memfd mapped twice, so no page is writable and executable.
+ * Called: code.c. */
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cpu/soft/jit_private.h"
+#include "cpu/soft/ops_flow.h"
+
+#define JIT_SIZE    (CODE_REGIONS * JIT_REGION_SIZE)
+#define COMMON_SIZE 4096 /* at the start of region 0 */
+#define BLOCK_ROOM  (24 * 1024) /* host code of any one block is less */
+
+/* ---- common code ----------------------------------------------------------------------------- */
+
+static const uint8_t saved[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
+
+static void push(struct asm_buf *a, unsigned reg)
+{
+    if (reg >= 8)
+        asm_8(a, 0x41);
+    asm_8(a, 0x50 | (reg & 7));
+}
+static void pop(struct asm_buf *a, unsigned reg)
+{
+    if (reg >= 8)
+        asm_8(a, 0x41);
+    asm_8(a, 0x58 | (reg & 7));
+}
+
+static void move_all(struct asm_buf *a, unsigned opc)
+{
+    for (unsigned g = 0; g < GPRS; g++)
+        if (host_of(g) != H_NONE)
+            asm_op(a, opc | OPC_W, host_of(g), slot_of(g), 0);
+}
+
+static void move_xmm(struct asm_buf *a, unsigned opc, bool live)
+{
+    for (unsigned i = 0; i < 16; i++)
+        asm_op(a, OPC_0F | opc, i, rm_mem(H_RBP, VP_AT(fpu.ymm) + (int)i * 32), 0);
+    asm_op(a, 0xc6 | OPC_BYTE_RM, 0, IN_VP(xmm_live), 1);
+    asm_8(a, live);
+}
+
+/* All guest registers to the VP; what a compiled function keeps is restored.  RDI = VP */
+static void put_spill(struct asm_buf *a)
+{
+    uint8_t *dry;
+
+    move_all(a, X_MOV_MR);
+    asm_op(a, 0x80 | OPC_BYTE_RM, G_CMP, IN_VP(xmm_live), 1);
+    asm_8(a, 0);
+    dry = asm_jcc_later(a, CC_E);
+    move_xmm(a, 0x29, false); /* movaps */
+    asm_land(a, dry);
+    asm_op(a, X_LEA | OPC_W, H_RDI, rm_mem(H_RBP, -VP_BIAS), 0);
+    for (unsigned i = ARRAY_LEN(saved); i-- > 0;)
+        pop(a, saved[i]);
+}
+
+static void put_common(struct jit *j)
+{
+    struct asm_buf a = { .start = j->write, .p = j->write, .end = j->write + COMMON_SIZE,
+                         .run = j->run - j->write };
+    struct jit_common *c = &j->common;
+    uint64_t slow = (uintptr_t)run_cross_slow;
+
+    c->enter = asm_here(&a);
+    for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
+        push(&a, saved[i]);
+    asm_op(&a, X_LEA | OPC_W, H_RBP, rm_mem(H_RDI, VP_BIAS), 0);
+    move_all(&a, X_MOV_RM);
+    asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0); /* jmp *%rax */
+
+    c->unlinked = asm_here(&a);
+    asm_op(&a, X_MOV_MR | OPC_W, H_R11, IN_VP(op), 0);
+    c->exit_op = asm_here(&a);
+    put_spill(&a);
+    asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_RAX), 0);
+    asm_op(&a, 0xff, 4, rm_mem(H_RSI, offsetof(struct op, run)), 0);
+
+    c->cross_slow = asm_here(&a);
+    put_spill(&a);
+    asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_R11), 0);
+    asm_put(&a, 0xb848, 2); /* mov $, %rax */
+    asm_put(&a, slow, 8);
+    asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0);
+
+    c->leave = asm_here(&a);
+    asm_op(&a, X_MOV_RM | OPC_W, H_RAX, IN_VP(block_rip), 0);
+    asm_op(&a, X_MOV_MR | OPC_W, H_RAX, IN_VP(rip), 0);
+    put_spill(&a);
+    asm_put(&a, 0xc0c031, 2); /* xor %eax, %eax */
+    asm_8(&a, 0xc3);
+
+    c->load_xmm = asm_here(&a);
+    move_xmm(&a, 0x28, true);
+    asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0);
+    j->used[0] = COMMON_SIZE;
+}
+
+int jit_new(struct jit **ret, void *room, unsigned threshold)
+{
+    struct jit *j = calloc(1, sizeof *j);
+    void *w = MAP_FAILED, *x = MAP_FAILED;
+    int fd, err;
+
+    if (!j)
+        return -ENOMEM;
+    fd = memfd_create("verdin-code", MFD_CLOEXEC);
+    if (fd >= 0 && ftruncate(fd, JIT_SIZE) == 0) {
+        w = mmap(NULL, JIT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        x = mmap(room, JIT_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
+    }
+    err = -errno;
+    if (fd >= 0)
+        close(fd);
+    if (w == MAP_FAILED || x == MAP_FAILED) { /* the room is the caller's */
+        if (w != MAP_FAILED)
+            munmap(w, JIT_SIZE);
+        free(j);
+        return err;
+    }
+    j->write = w;
+    j->run = x;
+    j->threshold = threshold;
+    put_common(j);
+    *ret = j;
+    return 0;
+}
+
+void jit_free(struct jit *j)
+{
+    if (!j)
+        return;
+    munmap(j->write, JIT_SIZE);
+    free(j);
+}
+
+const void *jit_not_native(const struct jit *j)
+{
+    return j->common.exit_op;
+}
+const void *jit_unlinked(const struct jit *j)
+{
+    return j->common.unlinked;
+}
+unsigned jit_threshold(const struct jit *j)
+{
+    return j->threshold;
+}
+
+void jit_recycle(struct jit *j, unsigned region)
+{
+    j->used[region] = region ? 0 : COMMON_SIZE;
+}
+
+/* ---- the first operation --------------------------------------------------------------------- */
+
+HANDLER(op_tier)
+{
+    uint64_t *left = (uint64_t *)(uintptr_t)&o->imm, n = __atomic_load_n(left, __ATOMIC_RELAXED);
+
+    if (n) {
+        __atomic_store_n(left, n - 1, __ATOMIC_RELAXED);
+        if (unlikely(n == 1)) {
+            code_translate(vp, block_of(o));
+            GOTO(o);
+        }
+    }
+    NEXT;
+}
+
+/* Behind an instruction that the interpreter ran; a way into host code once there is some. */
+HANDLER(op_resume)
+{
+    NEXT;
+}
+
+/* ---- one block ------------------------------------------------------------------------------- */
+
+static bool is_call(const struct op *o)
+{
+    return o->run == op_core || o->run == op_call || o->run == op_call_plain || o->run == op_core_end ||
+           o->run == op_call_end;
+}
+
+/* The instructions and their operations.  false: nothing here is worth it. */
+static bool read_block(struct xlate *t)
+{
+    const struct block *b = t->block;
+    const uint8_t *bytes = (const uint8_t *)b + b->bytes;
+    unsigned k = 1, native = 0;
+
+    for (unsigned off = 0; off < b->len && t->n < BLOCK_INSNS_MAX;) {
+        struct jit_insn *u = &t->insn[t->n];
+        const struct op *o;
+
+        memset(u, 0, sizeof *u);
+        u->off = (uint16_t)off;
+        while (k < b->n_ops && b->ops[k].off < off)
+            k++;
+        u->op = (uint16_t)k;
+        o = &b->ops[k];
+        if (decode(bytes + off, b->len - off, t->mode & MODE_SIZE, &u->in) != DECODE_OK) {
+            t->n++; /* #UD: the interpreter's */
+            break;
+        }
+        if (k < b->n_ops && o->off == off && is_call(o))
+            u->in = ((const struct call *)(uintptr_t)o->imm)->insn; /* as this processor offers it */
+        jit_classify(t->vp, u, t->mode);
+        for (unsigned i = k; i < b->n_ops && b->ops[i].off == off; i++) {
+            o = &b->ops[i];
+            if (o->flags & OP_EXIT)
+                u->exit = (uint16_t)i;
+            if (o->run == op_resume)
+                u->resume = true;
+            if (is_call(o) && (o->flags & OP_ENDS))
+                u->emit = NULL, u->ends = true;
+        }
+        if (!u->emit)
+            u->makes = u->reads = u->faults = u->leaves = false;
+        else
+            native++;
+        off += u->in.len;
+        t->n++;
+        if (!u->emit && !u->resume)
+            break;
+    }
+    return native >= 1;
+}
+
+/* Branches to instructions of this block. */
+static void find_labels(struct xlate *t)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct jit_insn *u = &t->insn[i];
+
+        if (u->emit != emit_jcc && u->emit != emit_jmp)
+            continue;
+        for (unsigned k = 0; k < t->n; k++)
+            if (t->insn[k].off == u->delta && t->insn[k].emit)
+                t->insn[k].label = true;
+    }
+}
+
+/* Where the block is entered: by the interpreter at operation 'op', or in registers behind that. */
+static const void *put_entry(struct xlate *t, bool sse)
+{
+    struct asm_buf *a = &t->a;
+    const void *entry;
+
+    entry = asm_here(a);
+    asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(asm_here(a) + 12), 0); /* 7 bytes, and the jump's 5 */
+    asm_jmp(a, t->jit->common.enter);
+    if (sse) {
+        uint8_t *live;
+
+        asm_op(a, 0x80 | OPC_BYTE_RM, G_CMP, IN_VP(xmm_live), 1);
+        asm_8(a, 0);
+        live = asm_jcc_later(a, CC_NE);
+        asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(asm_here(a) + 12), 0);
+        asm_jmp(a, t->jit->common.load_xmm);
+        asm_land(a, live);
+    }
+    return entry;
+}
+#define ENTRY_BYTES 12 /* from the interpreter's entry to that in registers */
+
+/* Straight on, out of the block. */
+static void put_end(struct xlate *t)
+{
+    const struct block *b = t->block;
+    unsigned k = b->n_ops - 1u;
+
+    flags_keep(t);
+    jit_exit(t, k, b->ops[k].disp);
+}
+
+static void put_sides(struct xlate *t)
+{
+    struct asm_buf *a = &t->a;
+
+    for (unsigned i = 0; i < t->n_sides; i++) {
+        const struct side_exit *s = &t->side[i];
+
+        for (unsigned k = 0; k < s->n; k++)
+            asm_land(a, s->from[k]);
+        if (!s->kept) {
+            flags_replay(a, &s->recipe);
+            flags_store(a);
+        }
+        asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(&t->block->ops[s->op]), 0);
+        asm_jmp(a, t->jit->common.exit_op);
+    }
+}
+
+struct resume {
+    uint16_t op;
+    const void *entry;
+};
+
+/* false: it did not fit. */
+static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
+{
+    unsigned n = 0;
+    bool sse = false, open = true;
+
+    for (unsigned i = 0; i < t->n; i++)
+        sse |= t->insn[i].emit && t->insn[i].sse;
+    resumes[n++] = (struct resume){ 0, put_entry(t, sse) };
+    flags_at_label(t);
+    for (t->i = 0; t->i < t->n && !t->bad; t->i++) {
+        struct jit_insn *u = &t->insn[t->i];
+
+        if (u->label) {
+            flags_keep(t);
+            flags_at_label(t);
+        }
+        u->at = t->a.p;
+        if (!u->emit) {
+            flags_keep(t);
+            jit_side_always(t);
+            open = u->resume;
+            if (!open)
+                break;
+            unsigned k = u->op;
+            while (t->block->ops[k].run != op_resume)
+                k++;
+            resumes[n++] = (struct resume){ (uint16_t)k, put_entry(t, sse) };
+            flags_at_label(t);
+            continue;
+        }
+        u->emit(t, u);
+        if (u->makes)
+            flags_made(t);
+        else if (t->recipe.kind != RECIPE_NONE &&
+                 (u->writes >> t->recipe.a & 1 ||
+                  (t->recipe.b != INSN_NONE && u->writes >> t->recipe.b & 1)))
+            t->recipe.kind = RECIPE_NONE;
+        if (u->emit == emit_jmp || u->emit == emit_call || u->emit == emit_ret ||
+            u->emit == emit_jmp_rm || u->emit == emit_call_rm)
+            open = false;
+    }
+    if (open)
+        put_end(t);
+    for (unsigned i = 0; i < t->n_far; i++)
+        jit_far(t, &t->far[i]);
+    put_sides(t);
+    *ret_n = n;
+    return !t->bad && !t->a.full;
+}
+
+void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned region)
+{
+    struct resume resumes[BLOCK_INSNS_MAX + 1];
+    struct xlate t; /* too large to be cleared */
+    uint8_t *room = j->write + region * JIT_REGION_SIZE;
+    unsigned n;
+
+    __atomic_store_n(&b->ops[0].run, op_resume, __ATOMIC_RELEASE); /* once */
+    if (!b->bytes || JIT_REGION_SIZE - j->used[region] < BLOCK_ROOM)
+        return;
+    t.vp = vp;
+    t.jit = j;
+    t.block = b;
+    t.mode = (uint32_t)b->key & 0xfff;
+    t.wide = (t.mode & MODE_SIZE) == MODE_64;
+    t.n = t.i = t.n_sides = t.n_far = 0;
+    t.bad = false;
+    t.a = (struct asm_buf){ .start = room + j->used[region], .p = room + j->used[region],
+                            .end = room + j->used[region] + BLOCK_ROOM, .run = j->run - j->write };
+    if (!read_block(&t))
+        return;
+    find_labels(&t);
+    if (!put_block(&t, resumes, &n))
+        return;
+    j->used[region] = ALIGN_UP((size_t)(t.a.p - room), 16u);
+    for (unsigned i = n; i-- > 0;)
+        __atomic_store_n(&b->ops[resumes[i].op].run, (op_fn *)(uintptr_t)resumes[i].entry,
+                         __ATOMIC_RELEASE);
+    __atomic_store_n(&b->native, (const uint8_t *)resumes[0].entry + ENTRY_BYTES, __ATOMIC_RELEASE);
+}

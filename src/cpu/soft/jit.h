@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit.h - blocks as host code: the second tier of the soft engine.  docs/soft-engine.md is its design.
+ *
+ * A translated block is its interpreter's block with another way to run: op_tier, the first operation,
+ * counts executions, and becomes a way into host code.  At every instruction boundary host code may go
+ * back to the interpreter's operation of that instruction; it does so for whatever is not a plain hit
+ * (TLB misses, faults, code pages, MMIO, rare instructions), so these exist once.  Exits go by the
+ * links of the operations (block.h): there is nothing to patch, and nothing to undo when a block is dropped.
+ *
+ * Threads: code is made under the cache's lock and never changes until its region is recycled.  Code
+ * of one arena region lives in the native region of the same number. */
+#pragma once
+
+#include "cpu/soft/block.h"
+
+struct jit;
+
+#define JIT_REGION_SIZE (UINT64_C(2) << 20) /* host code of one arena region */
+
+/* 'room' is CODE_REGIONS * JIT_REGION_SIZE of address space, reserved, within 2 GiB of the arena. */
+int jit_new(struct jit **ret, void *room, unsigned threshold);
+void jit_free(struct jit *j);
+
+/* Where a block is entered from host code that has not been translated itself, and the cache's
+ * 'unlinked'. */
+const void *jit_not_native(const struct jit *j);
+const void *jit_unlinked(const struct jit *j);
+/* What op_tier's operation starts with. */
+unsigned jit_threshold(const struct jit *j);
+
+/* build.c: does host code run this instruction itself?  Behind others stands op_resume. */
+bool jit_knows(struct soft_vp *vp, const struct insn *in, uint32_t mode);
+
+/* The cache's lock is held and the block alive. */
+void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned region);
+/* All blocks of the region are gone, and all VPs at safe points. */
+void jit_recycle(struct jit *j, unsigned region);
+
+/* code.c: translates under its lock. */
+void code_translate(struct soft_vp *vp, struct block *b);
+
+op_fn op_tier, op_resume;

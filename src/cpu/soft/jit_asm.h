@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_asm.h - host instructions into a buffer: prefixes, REX, opcode, ModRM, SIB, displacement.
+ *
+ * Source: AMD64 APM volume 3, chapter 1.  Pure: nothing here knows of guests.  A buffer that is full
+ * takes no more and says so at the end. */
+#pragma once
+
+#include <string.h>
+
+#include "base/util.h"
+
+enum host_reg { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11,
+                H_R12, H_R13, H_R14, H_R15, H_NONE = 0xff };
+
+/* An opcode is its byte and these. */
+enum host_op {
+    OPC_0F = 1 << 8,
+    OPC_0F38 = 2 << 8,
+    OPC_0F3A = 3 << 8,
+    OPC_MAP = 3 << 8,
+    OPC_66 = 1 << 10,
+    OPC_F3 = 1 << 11,
+    OPC_F2 = 1 << 12,
+    OPC_W = 1 << 13,        /* REX.W */
+    OPC_BYTE_REG = 1 << 14, /* ModRM.reg is a byte register: SPL to DIL need a REX */
+    OPC_BYTE_RM = 1 << 15,
+    OPC_LOCK = 1 << 16,
+};
+
+/* What ModRM.rm names. */
+struct host_rm {
+    uint8_t reg;    /* register operand, or H_NONE: memory */
+    uint8_t base;   /* H_NONE: none */
+    uint8_t index;  /* H_NONE: none; never H_RSP */
+    uint8_t scale;  /* 0..3 */
+    int32_t disp;
+    const void *at; /* RIP-relative: this address of the running mapping */
+};
+
+static inline struct host_rm rm_reg(unsigned reg)
+{
+    return (struct host_rm){ .reg = (uint8_t)reg, .base = H_NONE, .index = H_NONE };
+}
+static inline struct host_rm rm_mem(unsigned base, int32_t disp)
+{
+    return (struct host_rm){ .reg = H_NONE, .base = (uint8_t)base, .index = H_NONE, .disp = disp };
+}
+static inline struct host_rm rm_sib(unsigned base, unsigned index, unsigned scale, int32_t disp)
+{
+    return (struct host_rm){ .reg = H_NONE, .base = (uint8_t)base, .index = (uint8_t)index,
+                             .scale = (uint8_t)scale, .disp = disp };
+}
+static inline struct host_rm rm_at(const void *at)
+{
+    return (struct host_rm){ .reg = H_NONE, .base = H_NONE, .index = H_NONE, .at = at };
+}
+
+struct asm_buf {
+    uint8_t *start, *p, *end;
+    intptr_t run; /* of the running mapping - of this one */
+    bool full;
+};
+
+static inline const uint8_t *asm_here(const struct asm_buf *a) /* where p will run */
+{
+    return (const uint8_t *)((intptr_t)a->p + a->run);
+}
+
+static inline void asm_put(struct asm_buf *a, uint64_t v, unsigned n)
+{
+    if (a->p + 8 > a->end) {
+        a->full = true;
+        return;
+    }
+    memcpy(a->p, &v, 8); /* what lies behind is not written yet */
+    a->p += n;
+}
+static inline void asm_8(struct asm_buf *a, unsigned v)
+{
+    asm_put(a, v & 0xff, 1);
+}
+static inline void asm_32(struct asm_buf *a, uint32_t v)
+{
+    asm_put(a, v, 4);
+}
+
+/* One instruction with a ModRM; 'imm' bytes of immediate follow (the caller puts them). */
+static inline void asm_op(struct asm_buf *a, unsigned opc, unsigned reg, struct host_rm rm,
+                          unsigned imm)
+{
+    bool memory = rm.reg == H_NONE;
+    unsigned rex = (opc & OPC_W ? 8 : 0) | (reg >> 3 & 1) << 2, r = (reg & 7) << 3;
+
+    if (memory)
+        rex |= (rm.index != H_NONE ? (rm.index >> 3 & 1u) << 1 : 0) |
+               (rm.base != H_NONE ? rm.base >> 3 & 1u : 0);
+    else
+        rex |= rm.reg >> 3 & 1u;
+    if ((opc & OPC_BYTE_REG && reg >= 4) || (opc & OPC_BYTE_RM && !memory && rm.reg >= 4))
+        rex |= 0x40;
+    if (opc & OPC_LOCK)
+        asm_8(a, 0xf0);
+    if (opc & OPC_66)
+        asm_8(a, 0x66);
+    if (opc & OPC_F3)
+        asm_8(a, 0xf3);
+    if (opc & OPC_F2)
+        asm_8(a, 0xf2);
+    if (rex)
+        asm_8(a, 0x40 | rex);
+    switch (opc & OPC_MAP) {
+    case OPC_0F: asm_8(a, 0x0f); break;
+    case OPC_0F38: asm_put(a, 0x380f, 2); break;
+    case OPC_0F3A: asm_put(a, 0x3a0f, 2); break;
+    }
+    asm_8(a, opc);
+    if (!memory) {
+        asm_8(a, 0xc0 | r | (rm.reg & 7u));
+    } else if (rm.at) {
+        asm_8(a, r | 5);
+        asm_32(a, (uint32_t)((intptr_t)rm.at - (intptr_t)asm_here(a) - 4 - (int)imm));
+    } else if (rm.base == H_NONE) { /* [index * scale + disp32] or [disp32] */
+        asm_8(a, r | 4);
+        asm_8(a, (unsigned)rm.scale << 6 | (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | 5);
+        asm_32(a, (uint32_t)rm.disp);
+    } else {
+        bool sib = rm.index != H_NONE || (rm.base & 7) == H_RSP;
+        unsigned mod = rm.disp == 0 && (rm.base & 7) != H_RBP ? 0
+                       : rm.disp == (int8_t)rm.disp           ? 1
+                                                              : 2;
+
+        asm_8(a, mod << 6 | r | (sib ? 4 : rm.base & 7u));
+        if (sib)
+            asm_8(a, (unsigned)rm.scale << 6 |
+                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | (rm.base & 7u));
+        if (mod)
+            asm_put(a, (uint32_t)rm.disp, mod == 1 ? 1 : 4);
+    }
+}
+
+static inline void asm_jmp(struct asm_buf *a, const void *to)
+{
+    asm_8(a, 0xe9);
+    asm_32(a, (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - 4));
+}
+static inline void asm_jcc(struct asm_buf *a, unsigned cc, const void *to)
+{
+    asm_put(a, 0x800f | cc << 8, 2);
+    asm_32(a, (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - 4));
+}
+/* A forward jump: the place of its displacement, for asm_land(). */
+static inline uint8_t *asm_jcc_later(struct asm_buf *a, unsigned cc)
+{
+    asm_put(a, 0x800f | cc << 8, 2);
+    asm_32(a, 0);
+    return a->p - 4;
+}
+static inline uint8_t *asm_jmp_later(struct asm_buf *a)
+{
+    asm_8(a, 0xe9);
+    asm_32(a, 0);
+    return a->p - 4;
+}
+static inline void asm_land_at(struct asm_buf *a, uint8_t *from, const uint8_t *to)
+{
+    int32_t rel = (int32_t)(to - from - 4);
+
+    if (!a->full)
+        memcpy(from, &rel, 4);
+}
+static inline void asm_land(struct asm_buf *a, uint8_t *from)
+{
+    asm_land_at(a, from, a->p);
+}
+
+enum { /* opcodes by what they are */
+    X_ADD_MR = 0x01, X_ADD_RM = 0x03, X_AND_RM = 0x23, X_SUB_RM = 0x2b, X_SUB_MR = 0x29,
+    X_XOR_RM = 0x33, X_CMP_RM = 0x3b, X_CMP_MR = 0x39, X_TEST_MR = 0x85, X_MOV_MR = 0x89,
+    X_MOV_RM = 0x8b, X_LEA = 0x8d, X_GROUP1_I = 0x81, X_GROUP1_I8 = 0x83, X_SHIFT_I = 0xc1,
+    X_MOVSXD = 0x63 | OPC_W, X_XCHG = 0x87,
+};
+enum { /* ModRM.reg of group 1, and of shifts */
+    G_ADD = 0, G_OR = 1, G_AND = 4, G_SUB = 5, G_XOR = 6, G_CMP = 7, G_SHL = 4, G_SHR = 5, G_SAR = 7,
+};
+enum { CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE,
+       CC_LE, CC_G };
+
+/* Group 1 with an immediate: add, and, cmp ... */
+static inline void asm_imm(struct asm_buf *a, unsigned group, unsigned opc, struct host_rm rm,
+                           int32_t imm)
+{
+    bool small = imm == (int8_t)imm;
+
+    asm_op(a, (small ? X_GROUP1_I8 : X_GROUP1_I) | opc, group, rm, small ? 1 : 4);
+    asm_put(a, (uint32_t)imm, small ? 1 : 4);
+}

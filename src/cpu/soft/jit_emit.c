@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_emit.c - one guest instruction as host instructions: operands, addresses, the inline TLB lookup.
+ *
+ * Order within an instruction: the address and its check, which destroy flags; then the guest's flags
+ * if it reads them; then operands that live in the VP; then the instruction itself.  No guest register
+ * is written before the last way out.
+ * Called: jit.c. */
+#include "cpu/soft/jit_private.h"
+
+#define A (&t->a)
+
+static unsigned w_of(unsigned size)
+{
+    return size == 8 ? OPC_W : 0;
+}
+
+static void load_slot(struct xlate *t, unsigned host, unsigned g)
+{
+    asm_op(A, X_MOV_RM | OPC_W, host, slot_of(g), 0);
+}
+static void store_slot(struct xlate *t, unsigned host, unsigned g)
+{
+    asm_op(A, X_MOV_MR | OPC_W, host, slot_of(g), 0);
+}
+/* host = guest register g, all of it */
+static void get(struct xlate *t, unsigned host, unsigned g)
+{
+    asm_op(A, X_MOV_RM | OPC_W, host, place_of(g), 0);
+}
+static void set(struct xlate *t, unsigned g, unsigned host)
+{
+    asm_op(A, X_MOV_MR | OPC_W, host, place_of(g), 0);
+}
+
+/* ---- ways out -------------------------------------------------------------------------------- */
+
+static struct side_exit *side(struct xlate *t)
+{
+    const struct jit_insn *u = &t->insn[t->i];
+    struct side_exit *s = t->n_sides ? &t->side[t->n_sides - 1] : NULL;
+
+    if (s && s->op == u->op && s->n < ARRAY_LEN(s->from))
+        return s;
+    if (t->n_sides == ARRAY_LEN(t->side)) {
+        t->bad = true;
+        return s;
+    }
+    s = &t->side[t->n_sides++];
+    *s = (struct side_exit){ .op = u->op, .kept = t->kept, .recipe = t->recipe };
+    if (!t->kept && t->recipe.kind == RECIPE_NONE)
+        t->bad = true;
+    return s;
+}
+
+void jit_side(struct xlate *t, unsigned cc)
+{
+    struct side_exit *s = side(t);
+
+    s->from[s->n++] = asm_jcc_later(A, cc);
+}
+
+void jit_side_always(struct xlate *t)
+{
+    struct side_exit *s = side(t);
+
+    s->from[s->n++] = asm_jmp_later(A);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static void effective(struct xlate *t, unsigned to, const struct insn *in, unsigned w)
+{
+    const struct jit_insn *u = &t->insn[t->i];
+    unsigned base = H_NONE, index = H_NONE;
+    int32_t disp = in->disp;
+
+    if (in->base == INSN_RIP) {
+        asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(block_rip), 0);
+        base = H_R11;
+        if (__builtin_add_overflow(disp, u->off + in->len, &disp))
+            t->bad = true;
+    } else if (in->base != INSN_NONE) {
+        base = host_of(in->base);
+        if (base == H_NONE)
+            load_slot(t, base = H_R11, in->base);
+    }
+    if (in->index != INSN_NONE) {
+        index = host_of(in->index);
+        if (index == H_NONE)
+            load_slot(t, index = H_RAX, in->index);
+    }
+    if (base != H_NONE && index == H_NONE && !disp)
+        asm_op(A, X_MOV_RM | w, to, rm_reg(base), 0);
+    else
+        asm_op(A, X_LEA | w, to, rm_sib(base, index, in->scale, disp), 0);
+}
+
+void jit_address(struct xlate *t, const struct insn *in)
+{
+    effective(t, H_R11, in, w_of(in->addr_size));
+    if (t->wide && in->seg >= SEG_FS)
+        asm_op(A, X_ADD_RM | OPC_W, H_R11,
+               rm_mem(H_RBP, VP_AT(seg_base) + (int)in->seg * 8), 0);
+}
+
+/* The lookup of mem.h: one compare tells hit, permission and crossing. */
+void jit_tlb(struct xlate *t, unsigned size, bool write)
+{
+    int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
+
+    asm_op(A, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
+    asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(A, PAGE_SHIFT - 4);
+    asm_8(A, 0x25); /* and $, %eax */
+    asm_32(A, (TLB_ENTRIES - 1) << 4);
+    asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
+    asm_op(A, X_SUB_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+    asm_op(A, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
+    asm_32(A, (uint32_t)(PAGE_SIZE - size));
+    jit_side(t, CC_A);
+    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
+    flags_lost(t);
+}
+_Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0 &&
+                   TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
+               "jit_tlb");
+
+static void memory_operand(struct xlate *t, const struct jit_insn *u)
+{
+    jit_address(t, &u->in);
+    if (u->aligned) {
+        asm_op(A, 0xf6 | OPC_BYTE_RM, 0, rm_reg(H_R11), 1); /* test $15, %r11b */
+        asm_8(A, 15);
+        jit_side(t, CC_NE);
+    }
+    jit_tlb(t, u->mem_size, u->rm_acc & ACC_W);
+}
+
+/* ---- instructions with ModRM ----------------------------------------------------------------- */
+
+static bool is_memory(const struct insn *in)
+{
+    return in->has_modrm && in->mod != 3;
+}
+
+/* RAX = AH, CH, DH or BH, whose names are 4 to 7 */
+static struct host_rm high_byte(struct xlate *t, unsigned name)
+{
+    asm_op(A, X_MOV_RM, H_RAX, place_of(name - 4), 0);
+    asm_op(A, OPC_0F | 0xb6, H_RAX, rm_reg(H_RSP), 0); /* movzbl %ah, %eax */
+    return rm_reg(H_RAX);
+}
+
+void emit_rm(struct xlate *t, struct jit_insn *u)
+{
+    const struct insn *in = &u->in;
+    struct host_rm rm;
+    unsigned reg = u->ext;
+    bool back_rm = false, back_reg = false;
+
+    if (is_memory(in))
+        memory_operand(t, u);
+    if (u->reads)
+        flags_to_host(t);
+    if (is_memory(in)) {
+        rm = rm_mem(H_R11, 0);
+    } else if (u->rm_x) {
+        rm = rm_reg(in->rm);
+    } else if (u->rm_high) {
+        rm = high_byte(t, in->rm);
+    } else {
+        rm = place_of(in->rm);
+        if (rm.reg == H_NONE && (u->rm_register || ((u->rm_acc & ACC_W) && u->size == 4))) {
+            if ((u->rm_acc & ACC_R) || u->size < 4)
+                load_slot(t, H_R11, in->rm);
+            rm = rm_reg(H_R11);
+            back_rm = u->rm_acc & ACC_W;
+        }
+    }
+    if (u->reg_x) {
+        if (u->reg_acc)
+            reg = in->reg;
+    } else if (u->reg_high) {
+        high_byte(t, in->reg);
+        reg = H_RAX;
+    } else if (u->reg_acc) {
+        reg = host_of(in->reg);
+        if (reg == H_NONE) {
+            reg = u->rm_high ? H_R11 : H_RAX;
+            if ((u->reg_acc & ACC_R) || u->size < 4)
+                load_slot(t, reg, in->reg);
+            back_reg = u->reg_acc & ACC_W;
+        }
+    }
+    asm_op(A, u->opc, reg, rm, u->imm_n);
+    if (u->imm_n)
+        asm_put(A, in->imm, u->imm_n);
+    if (back_rm)
+        store_slot(t, H_R11, in->rm);
+    if (back_reg)
+        store_slot(t, reg, in->reg);
+}
+
+void emit_nothing(struct xlate *t, struct jit_insn *u)
+{
+}
+
+void emit_byte(struct xlate *t, struct jit_insn *u) /* CLC, STC, CMC */
+{
+    flags_to_host(t);
+    asm_8(A, u->in.opcode);
+}
+
+void emit_mov_imm(struct xlate *t, struct jit_insn *u)
+{
+    struct host_rm to = place_of(u->ext);
+    uint64_t imm = u->in.imm;
+    unsigned reg = to.reg == H_NONE ? H_RAX : to.reg;
+
+    if (u->size == 4)
+        imm = (uint32_t)imm;
+    if (u->size == 1) {
+        asm_op(A, 0xc6 | OPC_BYTE_RM, 0, to, 1);
+        asm_8(A, (unsigned)imm);
+        return;
+    }
+    if (u->size == 2) {
+        asm_op(A, 0xc7 | OPC_66, 0, to, 2);
+        asm_put(A, imm, 2);
+        return;
+    }
+    if (imm == (uint32_t)imm) { /* the upper half becomes 0 */
+        if (reg >= 8)
+            asm_8(A, 0x41);
+        asm_8(A, 0xb8 | (reg & 7));
+        asm_32(A, (uint32_t)imm);
+    } else if (imm == (uint64_t)(int32_t)imm) {
+        asm_op(A, 0xc7 | OPC_W, 0, rm_reg(reg), 4);
+        asm_32(A, (uint32_t)imm);
+    } else {
+        asm_8(A, 0x48 | (reg >> 3 & 1));
+        asm_8(A, 0xb8 | (reg & 7));
+        asm_put(A, imm, 8);
+    }
+    if (to.reg == H_NONE)
+        store_slot(t, reg, u->ext);
+}
+
+void emit_lea(struct xlate *t, struct jit_insn *u)
+{
+    unsigned to = host_of(u->in.reg), w = u->in.addr_size == 8 && u->size == 8 ? OPC_W : 0;
+
+    effective(t, to == H_NONE ? H_R11 : to, &u->in, w);
+    if (to == H_NONE)
+        store_slot(t, H_R11, u->in.reg);
+}
+
+void emit_bswap(struct xlate *t, struct jit_insn *u)
+{
+    unsigned reg = host_of(u->ext);
+
+    if (reg == H_NONE)
+        load_slot(t, reg = H_R11, u->ext);
+    asm_8(A, 0x40 | (u->size == 8 ? 8 : 0) | (reg >> 3 & 1));
+    asm_put(A, 0x0f | (0xc8u | (reg & 7)) << 8, 2);
+    if (host_of(u->ext) == H_NONE)
+        store_slot(t, reg, u->ext);
+}
+
+/* CBW, CWDE, CDQE; CDQ, CQO */
+void emit_sign(struct xlate *t, struct jit_insn *u)
+{
+    unsigned rax = host_of(RAX);
+
+    if (u->in.opcode == 0x99) {
+        get(t, H_RAX, RAX);
+        if (u->size == 8)
+            asm_8(A, 0x48);
+        asm_8(A, 0x99);
+        return;
+    }
+    switch (u->size) {
+    case 2: asm_op(A, OPC_0F | 0xbe | OPC_66 | OPC_BYTE_RM, rax, rm_reg(rax), 0); break;
+    case 4: asm_op(A, OPC_0F | 0xbf, rax, rm_reg(rax), 0); break;
+    default: asm_op(A, X_MOVSXD, rax, rm_reg(rax), 0); break;
+    }
+}
+
+/* ---- multiplication, division ---------------------------------------------------------------- */
+
+void emit_mul(struct xlate *t, struct jit_insn *u)
+{
+    struct host_rm rm = place_of(u->in.rm);
+
+    if (is_memory(&u->in)) {
+        memory_operand(t, u);
+        rm = rm_mem(H_R11, 0);
+    }
+    get(t, H_RAX, RAX);
+    asm_op(A, u->opc, u->ext, rm, 0);
+    set(t, RAX, H_RAX);
+}
+
+/* Quotients that do not fit, and division by 0, are the interpreter's. */
+void emit_div(struct xlate *t, struct jit_insn *u)
+{
+    unsigned w = w_of(u->size);
+
+    if (is_memory(&u->in)) {
+        memory_operand(t, u);
+        asm_op(A, X_MOV_RM | w, H_R11, rm_mem(H_R11, 0), 0);
+    } else {
+        asm_op(A, X_MOV_RM | w, H_R11, place_of(u->in.rm), 0);
+    }
+    if ((u->ext & 1) == 0) { /* DIV: the upper half is less than the divisor */
+        asm_op(A, X_CMP_RM | w, H_RDX, rm_reg(H_R11), 0);
+        jit_side(t, CC_AE);
+    } else { /* IDIV: the upper half is but a sign, the divisor neither 0 nor -1 */
+        asm_op(A, X_MOV_RM | w, H_RAX, place_of(RAX), 0);
+        asm_op(A, X_SHIFT_I | w, G_SAR, rm_reg(H_RAX), 1);
+        asm_8(A, u->size * 8u - 1);
+        asm_op(A, X_CMP_RM | w, H_RAX, rm_reg(H_RDX), 0);
+        jit_side(t, CC_NE);
+        asm_op(A, X_LEA | w, H_RAX, rm_mem(H_R11, 1), 0);
+        asm_imm(A, G_CMP, w, rm_reg(H_RAX), 1);
+        jit_side(t, CC_BE);
+    }
+    flags_lost(t);
+    get(t, H_RAX, RAX);
+    asm_op(A, 0xf7 | w, u->ext, rm_reg(H_R11), 0);
+    set(t, RAX, H_RAX);
+}
+
+/* ---- compare and exchange -------------------------------------------------------------------- */
+
+void emit_cmpxchg(struct xlate *t, struct jit_insn *u)
+{
+    memory_operand(t, u);
+    get(t, H_RAX, RAX);
+    asm_op(A, u->opc, host_of(u->in.reg), rm_mem(H_R11, 0), 0);
+    set(t, RAX, H_RAX);
+}
+
+void emit_cmpxchg8b(struct xlate *t, struct jit_insn *u)
+{
+    memory_operand(t, u);
+    flags_to_host(t);
+    get(t, H_RAX, RAX);
+    asm_op(A, u->opc, 1, rm_mem(H_R11, 0), 0);
+    set(t, RAX, H_RAX);
+}
+
+/* ---- the stack ------------------------------------------------------------------------------- */
+
+static void move_sp(struct xlate *t, int by)
+{
+    asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R9, rm_mem(H_R9, by), 0);
+}
+
+/* R11 = host address of the new top */
+static void push_place(struct xlate *t, unsigned size)
+{
+    asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(H_R9, -(int)size), 0);
+    jit_tlb(t, size, true);
+}
+
+static void top_place(struct xlate *t, unsigned from, unsigned size)
+{
+    asm_op(A, X_MOV_RM | (t->wide ? OPC_W : 0), H_R11, rm_reg(from), 0);
+    jit_tlb(t, size, false);
+}
+
+void emit_push(struct xlate *t, struct jit_insn *u)
+{
+    unsigned reg = host_of(u->ext);
+
+    push_place(t, u->size);
+    if (reg == H_NONE)
+        load_slot(t, reg = H_RAX, u->ext);
+    asm_op(A, X_MOV_MR | w_of(u->size), reg, rm_mem(H_R11, 0), 0);
+    move_sp(t, -u->size);
+}
+
+void emit_push_imm(struct xlate *t, struct jit_insn *u)
+{
+    push_place(t, u->size);
+    asm_op(A, 0xc7 | w_of(u->size), 0, rm_mem(H_R11, 0), 4);
+    asm_32(A, (uint32_t)u->in.imm);
+    move_sp(t, -u->size);
+}
+
+void emit_push_rm(struct xlate *t, struct jit_insn *u)
+{
+    if (!is_memory(&u->in)) {
+        u->ext = u->in.rm;
+        emit_push(t, u);
+        return;
+    }
+    jit_address(t, &u->in);
+    jit_tlb(t, u->size, false);
+    asm_op(A, X_MOV_RM | w_of(u->size), H_RAX, rm_mem(H_R11, 0), 0);
+    asm_op(A, X_MOV_MR | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
+    push_place(t, u->size);
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
+    asm_op(A, X_MOV_MR | w_of(u->size), H_RAX, rm_mem(H_R11, 0), 0);
+    move_sp(t, -u->size);
+}
+
+void emit_pop(struct xlate *t, struct jit_insn *u)
+{
+    unsigned reg = host_of(u->ext);
+
+    top_place(t, H_R9, u->size);
+    asm_op(A, X_MOV_RM | w_of(u->size), reg == H_NONE ? H_R11 : reg, rm_mem(H_R11, 0), 0);
+    if (reg == H_NONE)
+        store_slot(t, H_R11, u->ext);
+    move_sp(t, u->size);
+}
+
+void emit_leave(struct xlate *t, struct jit_insn *u)
+{
+    unsigned bp = host_of(RBP);
+
+    top_place(t, bp, u->size);
+    asm_op(A, X_LEA | w_of(u->size), H_R9, rm_mem(bp, u->size), 0);
+    asm_op(A, X_MOV_RM | w_of(u->size), bp, rm_mem(H_R11, 0), 0);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_flow.c - branches of translated code: within the block, along links, through the jump cache.
+ *
+ * A link is the interpreter's (op->imm), so whoever drops or makes a block does it for both.  Loops
+ * look at attention and the clock where they go back, as all exits to other pages and indirect ones do.
+ * Instructions that a branch forward within the block skips are counted as executed.
+ * Called: jit.c. */
+#include "cpu/soft/jit_private.h"
+
+#define A (&t->a)
+#define RUN(member) ((int)offsetof(struct run_state, member))
+
+static bool in_page(const struct xlate *t, int64_t delta)
+{
+    return block_gpa(t->block).v % PAGE_SIZE + (uint64_t)delta < PAGE_SIZE;
+}
+
+static void count(struct xlate *t, unsigned n)
+{
+    asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)n);
+}
+
+/* Flags of count() are still there. */
+static void look_up(struct xlate *t)
+{
+    asm_jcc(A, CC_S, t->jit->common.leave);
+    asm_imm(A, G_CMP, 0, IN_VP(attention), 0);
+    asm_jcc(A, CC_NE, t->jit->common.leave);
+}
+
+static void link_of(struct xlate *t, unsigned exit)
+{
+    const struct op *e = &t->block->ops[exit];
+
+    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(e), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_mem(H_R11, offsetof(struct op, imm)), 0);
+}
+
+static void jump_native(struct xlate *t) /* to the operation RAX, first of its block */
+{
+    asm_op(A, 0xff, 4, rm_mem(H_RAX, (int)offsetof(struct block, native) - (int)sizeof(struct block)), 0);
+}
+
+static void exit_page(struct xlate *t, unsigned exit, int64_t delta)
+{
+    if (delta)
+        asm_imm(A, G_ADD, OPC_W, IN_VP(block_rip), (int32_t)delta);
+    count(t, t->block->ops[exit].n);
+    if (delta <= (int64_t)t->block->ops[exit].off)
+        look_up(t);
+    link_of(t, exit);
+    jump_native(t);
+}
+
+/* As take_exit_cross(). */
+static void exit_cross(struct xlate *t, unsigned exit, int64_t delta)
+{
+    unsigned w = t->wide ? OPC_W : 0;
+
+    asm_op(A, X_MOV_RM | w, H_R11, IN_VP(block_rip), 0);
+    asm_imm(A, G_ADD, w, rm_reg(H_R11), (int32_t)delta);
+    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
+    count(t, t->block->ops[exit].n);
+    look_up(t);
+    asm_op(A, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
+    asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(A, PAGE_SHIFT - 4);
+    asm_8(A, 0x25); /* and $, %eax */
+    asm_32(A, (FETCH_ENTRIES_RUN - 1) << 4);
+    asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(run), 0);
+    asm_imm(A, G_AND, OPC_W, rm_reg(H_R11), -(int)PAGE_SIZE);
+    asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(fetch_low), 0);
+    asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(fetch)), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX,
+           rm_mem(H_RAX, RUN(fetch) + (int)offsetof(struct fetch_slot, page)), 0);
+    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[exit]), 0);
+    asm_jcc(A, CC_NE, t->jit->common.cross_slow);
+    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_R11, offsetof(struct op, imm)), 0);
+    asm_op(A, X_XOR_RM | OPC_W, H_RAX,
+           rm_mem(H_R11, (int)offsetof(struct block, key) - (int)sizeof(struct block)), 0);
+    asm_op(A, X_SHIFT_I | OPC_W, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(A, 24);
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
+    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[exit]), 0);
+    asm_jcc(A, CC_NE, t->jit->common.cross_slow);
+    jump_native(t);
+}
+_Static_assert(sizeof(struct fetch_slot) == 16 && offsetof(struct fetch_slot, tag) == 0, "exit_cross");
+
+void jit_exit(struct xlate *t, unsigned exit, int64_t delta)
+{
+    if (in_page(t, delta))
+        exit_page(t, exit, delta);
+    else
+        exit_cross(t, exit, delta);
+}
+
+/* The instruction that begins 'delta' bytes into this block, or none. */
+static struct jit_insn *insn_at(struct xlate *t, int64_t delta)
+{
+    for (unsigned i = 0; i < t->n; i++)
+        if (t->insn[i].off == delta)
+            return t->insn[i].emit ? &t->insn[i] : NULL;
+    return NULL;
+}
+
+/* Back to an instruction of this block: 'cc' or -1. */
+static void loop_to(struct xlate *t, struct jit_insn *to, int cc)
+{
+    uint8_t *over = cc >= 0 ? asm_jcc_later(A, (unsigned)cc ^ 1) : NULL;
+    unsigned n = t->i + 1 - (unsigned)(to - t->insn);
+    uint8_t *out[2];
+
+    count(t, n);
+    out[0] = asm_jcc_later(A, CC_S);
+    asm_imm(A, G_CMP, 0, IN_VP(attention), 0);
+    out[1] = asm_jcc_later(A, CC_NE);
+    asm_jmp(A, (const void *)((intptr_t)to->at + t->a.run));
+    asm_land(A, out[0]);
+    asm_land(A, out[1]);
+    asm_imm(A, G_ADD, OPC_W, IN_VP(block_rip), to->off);
+    asm_jmp(A, t->jit->common.leave);
+    if (over)
+        asm_land(A, over);
+}
+
+void emit_jcc(struct xlate *t, struct jit_insn *u)
+{
+    struct jit_insn *to = insn_at(t, u->delta);
+
+    flags_to_host(t);
+    flags_keep(t);
+    if (to && to->at) {
+        loop_to(t, to, u->cc);
+        flags_lost(t);
+        return;
+    }
+    if (t->n_far == ARRAY_LEN(t->far)) {
+        t->bad = true;
+        return;
+    }
+    t->far[t->n_far++] = (struct far_exit){ asm_jcc_later(A, u->cc), (uint16_t)t->i };
+}
+
+/* Forward within the block, or out of it. */
+void jit_far(struct xlate *t, struct far_exit *f)
+{
+    struct jit_insn *u = &t->insn[f->insn], *to = insn_at(t, u->delta);
+
+    if (to && to->at) {
+        asm_land_at(A, f->from, to->at);
+        return;
+    }
+    asm_land(A, f->from);
+    jit_exit(t, u->exit, u->delta);
+}
+
+void emit_jmp(struct xlate *t, struct jit_insn *u)
+{
+    struct jit_insn *to = insn_at(t, u->delta);
+
+    flags_keep(t);
+    if (to && to->at)
+        loop_to(t, to, -1);
+    else
+        jit_exit(t, u->exit, u->delta);
+}
+
+/* R11 = place of the return address, its check behind us; the address in RAX. */
+static void push_return(struct xlate *t, const struct jit_insn *u)
+{
+    unsigned w = t->wide ? OPC_W : 0;
+
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX, IN_VP(block_rip), 0);
+    asm_imm(A, G_ADD, OPC_W, rm_reg(H_RAX), u->off + u->in.len);
+    asm_op(A, X_MOV_MR | w, H_RAX, rm_mem(H_R11, 0), 0);
+    asm_op(A, X_LEA | w, H_R9, rm_mem(H_R9, -(int)u->size), 0);
+}
+
+static void return_place(struct xlate *t, const struct jit_insn *u)
+{
+    asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(H_R9, -(int)u->size), 0);
+    jit_tlb(t, u->size, true);
+}
+
+void emit_call(struct xlate *t, struct jit_insn *u)
+{
+    flags_keep(t);
+    return_place(t, u);
+    push_return(t, u);
+    jit_exit(t, u->exit, u->delta);
+}
+
+/* R11 is the target.  RAX = its entry in the jump cache; what it does not know, the interpreter does,
+ * with the whole instruction.  The target is in vp->rip then. */
+static void find_target(struct xlate *t)
+{
+    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(rip), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
+    asm_op(A, X_SHIFT_I | OPC_W, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(A, 12);
+    asm_op(A, X_XOR_RM, H_RAX, rm_reg(H_R11), 0);
+    asm_8(A, 0x25); /* and $, %eax */
+    asm_32(A, JUMP_ENTRIES - 1);
+    asm_op(A, X_SHIFT_I, G_SHL, rm_reg(H_RAX), 1);
+    asm_8(A, 4);
+    asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(run), 0);
+    asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(jump)), 0);
+    jit_side(t, CC_NE);
+    asm_op(A, X_MOV_RM, H_R11, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, tag)), 0);
+    asm_op(A, X_CMP_RM, H_R11, IN_VP(jump_tag), 0);
+    jit_side(t, CC_NE);
+    asm_op(A, X_MOV_RM, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, block)), 0);
+}
+_Static_assert(sizeof(struct jump_entry) == 16 && offsetof(struct jump_entry, pc) == 0 &&
+                   sizeof(struct op) == 1 << 5,
+               "find_target");
+
+/* RAX: the block's index; the target is in vp->rip. */
+static void go_target(struct xlate *t)
+{
+    const struct op *last = &t->block->ops[t->insn[t->i].op];
+
+    asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(rip), 0);
+    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
+    asm_op(A, X_SHIFT_I | OPC_W, G_SHL, rm_reg(H_RAX), 1);
+    asm_8(A, 5);
+    count(t, last->n);
+    look_up(t);
+    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(t->vp->run->arena + sizeof(struct block)), 0);
+    asm_op(A, X_ADD_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
+    jump_native(t);
+}
+
+void emit_ret(struct xlate *t, struct jit_insn *u)
+{
+    unsigned w = t->wide ? OPC_W : 0;
+
+    flags_keep(t);
+    asm_op(A, X_MOV_RM | w, H_R11, rm_reg(H_R9), 0);
+    jit_tlb(t, u->size, false);
+    asm_op(A, X_MOV_RM | w, H_R11, rm_mem(H_R11, 0), 0);
+    find_target(t);
+    asm_op(A, X_LEA | w, H_R9, rm_mem(H_R9, (int)(u->size + (u->in.imm & 0xffff))), 0);
+    go_target(t);
+}
+
+static void read_target(struct xlate *t, struct jit_insn *u)
+{
+    unsigned w = t->wide ? OPC_W : 0;
+
+    flags_keep(t);
+    if (u->in.mod != 3) {
+        jit_address(t, &u->in);
+        jit_tlb(t, u->size, false);
+        asm_op(A, X_MOV_RM | w, H_R11, rm_mem(H_R11, 0), 0);
+    } else {
+        asm_op(A, X_MOV_RM | w, H_R11, place_of(u->in.rm), 0);
+    }
+}
+
+void emit_jmp_rm(struct xlate *t, struct jit_insn *u)
+{
+    read_target(t, u);
+    find_target(t);
+    go_target(t);
+}
+
+void emit_call_rm(struct xlate *t, struct jit_insn *u)
+{
+    read_target(t, u);
+    find_target(t);
+    asm_op(A, X_MOV_MR | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
+    return_place(t, u);
+    push_return(t, u);
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
+    go_target(t);
+}

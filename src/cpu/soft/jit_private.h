@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_private.h - between jit.c (the driver), jit_classify.c (what an instruction is), jit_emit.c,
+ * jit_flow.c, jit_flags.c, jit_sse.c.
+ *
+ * Registers of host code: RBP is the VP (VP_BIAS bytes into it), RSP the C stack, RAX and R11 scratch;
+ * the others hold guest registers (host_of()).  R9, R10, R11 and R15 of the guest stay in the VP.  When
+ * vp->xmm_live, guest XMM registers are in the host's. */
+#pragma once
+
+#include "cpu/soft/jit.h"
+#include "cpu/soft/jit_asm.h"
+#include "cpu/soft/ops.h"
+
+#define VP_BIAS    ((int)sizeof(((struct soft_vp *)0)->gpr))
+#define VP_AT(member) ((int)offsetof(struct soft_vp, member) - VP_BIAS)
+#define IN_VP(member) rm_mem(H_RBP, VP_AT(member))
+
+/* The host register of a guest's, or H_NONE. */
+static inline unsigned host_of(unsigned g)
+{
+    static const uint8_t map[16] = {
+        [RAX] = H_R10, [RCX] = H_RCX, [RDX] = H_RDX, [RBX] = H_RBX, [RSP] = H_R9, [RBP] = H_R15,
+        [RSI] = H_RSI, [RDI] = H_RDI, [8] = H_R8, [9] = H_NONE, [10] = H_NONE, [11] = H_NONE,
+        [12] = H_R12, [13] = H_R13, [14] = H_R14, [15] = H_NONE,
+    };
+    return map[g];
+}
+static inline struct host_rm slot_of(unsigned g) /* its place in the VP */
+{
+    return rm_mem(H_RBP, (int)g * 8 - VP_BIAS);
+}
+static inline struct host_rm place_of(unsigned g)
+{
+    return host_of(g) == H_NONE ? slot_of(g) : rm_reg(host_of(g));
+}
+
+enum { ACC_R = 1, ACC_W = 2, ACC_RW = 3 };
+
+/* How flags can be had again without having been kept: by doing this on registers that still are what
+ * they were. */
+enum recipe_kind { RECIPE_NONE, RECIPE_CMP, RECIPE_TEST, RECIPE_RESULT, RECIPE_ADD, RECIPE_SUB,
+                   RECIPE_NEG };
+struct recipe {
+    uint8_t kind, size;
+    uint8_t a, b; /* guest registers; b INSN_NONE: imm */
+    int32_t imm;
+};
+
+struct xlate;
+struct jit_insn;
+typedef void emit_fn(struct xlate *t, struct jit_insn *u);
+
+struct jit_insn {
+    struct insn in;
+    emit_fn *emit;          /* NULL: the interpreter runs it */
+    uint32_t opc;           /* of the host's instruction */
+    uint16_t off;           /* in the block */
+    uint16_t op;            /* its first operation */
+    uint16_t exit;          /* branches: its exit */
+    uint16_t writes;        /* guest registers, by bit */
+    uint8_t size, mem_size; /* bytes: operands; what it accesses in memory */
+    uint8_t reg_acc, rm_acc, ext; /* no access to a register: ModRM.reg is 'ext' */
+    uint8_t imm_n, cc;
+    bool reg_x, rm_x;       /* XMM registers */
+    bool reg_high, rm_high; /* AH, CH, DH, BH */
+    bool rm_register;       /* r/m may not become a memory operand when it is a register */
+    bool aligned;           /* 16 bytes */
+    bool reads, makes;      /* arithmetic flags; who writes but some reads the others */
+    bool faults;            /* may leave by a side exit */
+    bool leaves;            /* may leave the block: flags must be in the VP */
+    bool ends, resume;      /* the interpreter: ends the block; op_resume is behind it */
+    bool label;             /* a branch of this block leads here */
+    bool sse;
+    struct recipe recipe;
+    int64_t delta;          /* branches: from the block's first byte */
+    uint8_t *at;            /* its host code */
+};
+
+/* Way out to the interpreter's operation of one instruction. */
+struct side_exit {
+    uint8_t *from[6];
+    unsigned n;
+    uint16_t op;
+    bool kept;
+    struct recipe recipe;
+};
+/* The taken side of a conditional branch, out of line. */
+struct far_exit {
+    uint8_t *from;
+    uint16_t insn;
+};
+
+struct xlate {
+    struct soft_vp *vp;
+    const struct jit *jit;
+    struct block *block;
+    struct asm_buf a;
+    uint32_t mode;
+    bool wide; /* 64-bit code */
+    unsigned n, i; /* instructions; the current one */
+    bool bad;      /* cannot be done after all */
+    /* Where the guest's arithmetic flags are: in the host's, in LAZY_FLAGS, by the recipe. */
+    bool in_host, kept;
+    struct recipe recipe;
+    unsigned n_sides, n_far;
+    struct side_exit side[BLOCK_INSNS_MAX];
+    struct far_exit far[BLOCK_INSNS_MAX];
+    struct jit_insn insn[BLOCK_INSNS_MAX];
+};
+
+/* Host code that all blocks share: running addresses. */
+struct jit_common {
+    const uint8_t *enter;      /* RAX: where to */
+    const uint8_t *exit_op;    /* to the operation RAX */
+    const uint8_t *unlinked;   /* the same, from the exit R11 */
+    const uint8_t *cross_slow; /* run_cross_slow() from the exit R11 */
+    const uint8_t *leave;      /* to the run loop, at vp->block_rip */
+    const uint8_t *load_xmm;   /* and back to RAX */
+};
+
+struct jit {
+    uint8_t *write, *run; /* the two mappings */
+    unsigned threshold;
+    size_t used[CODE_REGIONS];
+    struct jit_common common;
+};
+
+/* jit_classify.c: everything of *u that the instruction decides. */
+void jit_classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
+/* jit_sse.c */
+bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
+
+/* jit_flags.c */
+bool flags_survive(const struct xlate *t); /* of those just made: without being kept */
+void flags_made(struct xlate *t);
+void flags_to_host(struct xlate *t);
+void flags_keep(struct xlate *t);
+void flags_replay(struct asm_buf *a, const struct recipe *r);
+void flags_store(struct asm_buf *a);
+static inline void flags_lost(struct xlate *t)
+{
+    t->in_host = false;
+}
+static inline void flags_at_label(struct xlate *t)
+{
+    t->in_host = false;
+    t->kept = true;
+    t->recipe.kind = RECIPE_NONE;
+}
+
+/* jit_emit.c */
+void jit_side(struct xlate *t, unsigned cc); /* jcc to the interpreter's operation */
+void jit_side_always(struct xlate *t);
+void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
+void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
+emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
+    emit_cmpxchg8b, emit_sign, emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
+
+/* jit_flow.c */
+emit_fn emit_jcc, emit_jmp, emit_call, emit_ret, emit_jmp_rm, emit_call_rm;
+void jit_exit(struct xlate *t, unsigned exit, int64_t delta);
+void jit_far(struct xlate *t, struct far_exit *f);
