@@ -45,6 +45,7 @@ static size_t hash_slot(uint64_t key)
 static unsigned threshold(enum soft_mode mode)
 {
     switch (mode) {
+    case SOFT_DEFAULT:
     case SOFT_JIT: return HOT;
     case SOFT_JIT_EAGER: return 1;
     default: return 0;
@@ -284,6 +285,8 @@ static void drop(struct code_cache *c, struct block *b)
     unlink_incoming(c, b);
     unlink_outgoing(c, b);
     __atomic_store_n(&b->key, BLOCK_DEAD, __ATOMIC_RELEASE);
+    if (c->jit)
+        __atomic_store_n(&b->native, jit_dead(c->jit), __ATOMIC_RELEASE);
 }
 
 void code_drop(struct soft_vp *vp, struct block *b)

@@ -63,12 +63,18 @@ static void put_spill(struct asm_buf *a)
         pop(a, saved[i]);
 }
 
+static void put_jmp_c(struct asm_buf *a, op_fn *to)
+{
+    asm_put(a, 0xb848, 2); /* mov $, %rax */
+    asm_put(a, (uintptr_t)to, 8);
+    asm_op(a, 0xff, 4, rm_reg(H_RAX), 0);
+}
+
 static void put_common(struct jit *j)
 {
     struct asm_buf a = { .start = j->write, .p = j->write, .end = j->write + COMMON_SIZE,
                          .run = j->run - j->write };
     struct jit_common *c = &j->common;
-    uint64_t slow = (uintptr_t)run_cross_slow;
 
     c->enter = asm_here(&a);
     for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
@@ -87,9 +93,7 @@ static void put_common(struct jit *j)
     c->cross_slow = asm_here(&a);
     put_spill(&a);
     asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_R11), 0);
-    asm_put(&a, 0xb848, 2); /* mov $, %rax */
-    asm_put(&a, slow, 8);
-    asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0);
+    put_jmp_c(&a, run_cross_slow);
 
     c->leave = asm_here(&a);
     asm_op(&a, X_MOV_RM | OPC_W, H_RAX, IN_VP(block_rip), 0);
@@ -97,6 +101,12 @@ static void put_common(struct jit *j)
     put_spill(&a);
     asm_put(&a, 0xc0c031, 2); /* xor %eax, %eax */
     asm_8(&a, 0xc3);
+
+    c->dead = asm_here(&a);
+    asm_op(&a, X_MOV_RM | OPC_W, H_RAX, IN_VP(block_rip), 0);
+    asm_op(&a, X_MOV_MR | OPC_W, H_RAX, IN_VP(rip), 0);
+    put_spill(&a);
+    put_jmp_c(&a, run_jump_slow);
 
     c->load_xmm = asm_here(&a);
     move_xmm(&a, 0x28, true);
@@ -149,6 +159,10 @@ const void *jit_not_native(const struct jit *j)
 const void *jit_unlinked(const struct jit *j)
 {
     return j->common.unlinked;
+}
+const void *jit_dead(const struct jit *j)
+{
+    return j->common.dead;
 }
 unsigned jit_threshold(const struct jit *j)
 {

@@ -114,6 +114,7 @@ struct jit_common {
     const uint8_t *exit_op;    /* to the operation RAX */
     const uint8_t *unlinked;   /* the same, from the exit R11 */
     const uint8_t *cross_slow; /* run_cross_slow() from the exit R11 */
+    const uint8_t *dead;       /* to what is at vp->block_rip now */
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
     const uint8_t *load_xmm;   /* and back to RAX */
 };

@@ -59,13 +59,17 @@ static inline const struct op *jump_to(struct soft_vp *vp, uint64_t rip)
     struct run_state *run = vp->run;
     uint64_t pc = linear_pc(vp, rip);
     const struct jump_entry *j = &run->jump[jump_slot(pc)];
+    const struct block *b;
 
     vp->rip = rip;
     if (run_wanted(vp))
         return NULL;
     if (likely(j->pc == pc && j->tag == vp->jump_tag)) {
-        vp->block_rip = rip;
-        GOTO(((const struct block *)(void *)(run->arena + (uint64_t)j->block * sizeof(struct op)))->ops);
+        b = (const struct block *)(void *)(run->arena + (uint64_t)j->block * sizeof(struct op));
+        if (likely(b->key != BLOCK_DEAD)) {
+            vp->block_rip = rip;
+            GOTO(b->ops);
+        }
     }
     return run_jump_slow(vp, NULL);
 }
