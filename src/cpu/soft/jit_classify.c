@@ -210,15 +210,26 @@ static bool group3(struct jit_insn *u, unsigned size)
     return true;
 }
 
+/* Can jit_address() make it? */
+static bool address_known(const struct insn *in, uint32_t mode)
+{
+    if (in->addr_size == 2)
+        return false;
+    if ((mode & MODE_SIZE) == MODE_64)
+        return true;
+    return in->seg == SEG_DS || in->seg == SEG_ES || in->seg == SEG_SS;
+}
+
 /* ---- moves ----------------------------------------------------------------------------------- */
 
-static bool moffs(struct jit_insn *u, bool wide)
+static bool moffs(struct jit_insn *u, uint32_t mode)
 {
     struct insn *in = &u->in;
     unsigned size = in->opcode & 1 ? in->op_size : 1;
     bool store = in->opcode & 2;
 
-    if (wide && (int64_t)in->imm != (int32_t)in->imm)
+    if (!address_known(in, mode) ||
+        ((mode & MODE_SIZE) == MODE_64 && (int64_t)in->imm != (int32_t)in->imm))
         return false;
     in->has_modrm = true;
     in->mod = 0;
@@ -348,7 +359,7 @@ static bool map_1(struct jit_insn *u, uint32_t mode)
     case 0x99:
         written(u, RDX);
         return in->op_size >= 4 && special(u, emit_sign, in->op_size);
-    case 0xa0 ... 0xa3: return moffs(u, wide);
+    case 0xa0 ... 0xa3: return moffs(u, mode);
     case 0xa8: case 0xa9: as_accumulator(in); return test_imm(u, size);
     case 0xb0 ... 0xb7:
         if (is_high(in, low))
@@ -497,16 +508,6 @@ static bool may_lock(const struct insn *in)
                ((op == 0xfe || op == 0xff) && reg < 2);
     return in->map == MAP_0F && (op == 0xb0 || op == 0xb1 || op == 0xc0 || op == 0xc1 || op == 0xc7 ||
                                  (op == 0xba && reg > 4));
-}
-
-/* Can jit_address() make it? */
-static bool address_known(const struct insn *in, uint32_t mode)
-{
-    if (in->addr_size == 2)
-        return false;
-    if ((mode & MODE_SIZE) == MODE_64)
-        return true;
-    return in->seg == SEG_DS || in->seg == SEG_ES || in->seg == SEG_SS;
 }
 
 static bool classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
