@@ -227,31 +227,53 @@ static int rising(const void *x, const void *y)
     return -falling(x, y);
 }
 
+#define STAYS UINT64_MAX /* the index of metadata */
+
+/* All that has a place in the file, from its front on.  A resize may have put the table behind
+ * blocks. */
+static struct place *list_vhd(const struct vhd *v, size_t *ret_n)
+{
+    struct place *p = calloc((size_t)v->header.n_bat + 3 + VHD_LOCATORS, sizeof *p);
+    size_t n = 0;
+
+    if (!p)
+        return NULL;
+    p[n++] = (struct place){ 0, VHD_FOOTER_SIZE, STAYS };
+    p[n++] = (struct place){ v->footer.data_off, VHD_HEADER_SIZE, STAYS };
+    p[n++] = (struct place){ v->header.bat_off, (uint64_t)v->header.n_bat * 4, STAYS };
+    for (unsigned i = 0; i < VHD_LOCATORS && v->footer.type == VHD_DIFF; i++)
+        if (v->header.loc[i].code)
+            p[n++] = (struct place){ v->header.loc[i].off, v->header.loc[i].len, STAYS };
+    for (uint32_t i = 0; i < v->header.n_bat; i++)
+        if (v->bat[i] != VHD_BAT_NONE)
+            p[n++] = (struct place){ (uint64_t)v->bat[i] * VHD_SECTOR,
+                                     (uint64_t)v->bitmap_bytes + v->block_size, i };
+    qsort(p, n, sizeof *p, rising);
+    *ret_n = n;
+    return p;
+}
+
 static int move_vhd(struct vhd *v, uint8_t *buf, struct err *err)
 {
-    AUTO(free_p) struct place *p = calloc((size_t)v->header.n_bat + 1, sizeof *p);
-    struct { uint32_t index, entry; } done[MOVES_A_ROUND];
-    uint64_t need = (uint64_t)v->bitmap_bytes + v->block_size, gap;
     size_t n = 0, n_done = 0;
+    AUTO(free_p) struct place *p = list_vhd(v, &n);
+    struct { uint32_t index, entry; } done[MOVES_A_ROUND];
+    uint64_t need = (uint64_t)v->bitmap_bytes + v->block_size, gap = 0;
     int r = 0;
 
     if (!p)
         return failed(err, -ENOMEM);
-    for (uint32_t i = 0; i < v->header.n_bat; i++)
-        if (v->bat[i] != VHD_BAT_NONE)
-            p[n++] = (struct place){ (uint64_t)v->bat[i] * VHD_SECTOR, need, i };
-    qsort(p, n, sizeof *p, rising);
-    gap = vhd_meta_end(v);
-    /* From the front: where the gap before block i is wide enough, the last block goes. */
+    /* From the front: where the gap before thing i is wide enough, the last block goes. */
     for (size_t i = 0; i < n && r == 0 && n_done < MOVES_A_ROUND;) {
         uint64_t at = vhd_next_place(gap, v->bitmap_bytes);
         if (at + need > p[i].off) {
-            gap = p[i++].off + need;
+            gap = MAX(gap, p[i].off + p[i].len);
+            i++;
             continue;
         }
         struct place *last = &p[--n];
-        if (last->off <= at)
-            break;
+        if (last->index == STAYS)
+            continue;
         r = copy_bytes(v->file, last->off, at, need, buf);
         done[n_done].index = (uint32_t)last->index;
         done[n_done++].entry = (uint32_t)(at / VHD_SECTOR);

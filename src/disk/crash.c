@@ -34,7 +34,7 @@ struct crash_file {
     struct work work;
     uint64_t n_requests, crash_at, fail_at;
     int fail_err;
-    bool crashed;
+    bool crashed, order_appends;
 };
 
 /* ---- images ---------------------------------------------------------------------------------- */
@@ -168,6 +168,11 @@ static void lose_power(struct crash_file *f)
                 image_resize(&f->durable, c->off);
                 limit = c->off;
             }
+            continue;
+        }
+        if (i < sizes_until && f->order_appends && c->off + c->len > limit) {
+            image_write(&f->durable, c->off, c->data, c->len);
+            limit = c->off + c->len;
             continue;
         }
         if (i < sizes_until) /* a write that extends is a change of size, too */
@@ -357,6 +362,11 @@ void crash_file_free(struct crash_file *f)
 void crash_file_arm(struct crash_file *f, uint64_t n)
 {
     f->crash_at = n ? f->n_requests + n : 0;
+}
+
+void crash_file_order_appends(struct crash_file *f)
+{
+    f->order_appends = true;
 }
 
 bool crash_file_crashed(const struct crash_file *f)

@@ -22,6 +22,10 @@ void crash_file_free(struct crash_file *f);
 void crash_file_arm(struct crash_file *f, uint64_t n);
 bool crash_file_crashed(const struct crash_file *f);
 
+/* A write that makes the file longer is kept with its content or not at all, as by ext4, XFS and
+ * btrfs: they show a new size only after the data that it is for. */
+void crash_file_order_appends(struct crash_file *f);
+
 /* One request fails with 'err', after 'n' more. */
 void crash_file_fail(struct crash_file *f, uint64_t n, int err);
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* crash_test.c - random operations on every kind of image against a plain model; the power fails
- * somewhere; what was flushed must be there, and the image must be good.
+/* crash_test.c - random operations on every kind of image against a plain model, and compacting and
+ * resizing in between; the power fails somewhere; what was flushed must be there, and the image must
+ * be good: check finds nothing but what a crash explains, and after the next close nothing at all.
  *
  * CRASH_RUNS=n sets how many runs each kind gets (the soak suite uses more than the fast one). */
 #include "disk/crash.h"
 
+#include <sys/mman.h>
+
+#include "disk/guid.h"
 #include "disk/image.h"
+#include "disk/job.h"
 #include "disk/layer.h"
 #include "disk/model.h"
 #include "disk/test_util.h"
@@ -116,6 +121,45 @@ static void model_over(struct model *m, const struct kind *k, struct rng *rng)
     }
 }
 
+/* ---- check ----------------------------------------------------------------------------------- */
+
+static void on_finding(void *ctx, enum disk_severity s, const char *text, bool repaired)
+{
+    unsigned *bad = ctx;
+    static const char *const words[] = { "note", "warning", "leak", "error", "fatal" };
+
+    if (s == DISK_NOTE || s == DISK_LEAK || strstr(text, "parent"))
+        return; /* the parent is no file here */
+    if (s == DISK_WARNING && bad[1]) /* right after a crash: what has a second copy may be torn */
+        return;
+    bad[0]++;
+    printf("# check: %s: %s\n", words[s], text);
+}
+
+/* What 'verdin disk check' finds in the file as it is now. */
+static unsigned check(struct bench *b, struct crash_file *f, const struct kind *k, bool crashed)
+{
+    unsigned bad[2] = { 0, crashed };
+    struct disk_check c = { .found = on_finding, .ctx = bad };
+    int fd = memfd_create("image", MFD_CLOEXEC);
+    uint64_t size;
+    AUTO(free_p) uint8_t *p = crash_file_bytes(f, &size);
+    char path[32];
+
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        abort();
+    for (uint64_t at = 0; at < size; at += 4096) {
+        size_t n = MIN(size - at, UINT64_C(4096));
+        if (!is_zero(p + at, n) && pwrite(fd, p + at, n, (off_t)at) != (ssize_t)n)
+            abort();
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (disk_check(b->io, path, k->format, &c, &b->err) < 0)
+        test_fail(__FILE__, __LINE__, "check: %s", b->err.text);
+    close(fd);
+    return bad[0];
+}
+
 /* Read-only first: a dirty log must be seen through; then writable, which mends. */
 static unsigned look_again(struct bench *b, struct crash_file *f, struct model *m,
                            const struct kind *k, bool exact)
@@ -126,6 +170,8 @@ static unsigned look_again(struct bench *b, struct crash_file *f, struct model *
         struct disk *d = open_over(b, crash_file_reopen(f, !writable), k);
         if (!d)
             return 1;
+        if (!writable && (!exact || m->next_tag % 2)) /* it takes a while */
+            wrong += check(b, f, k, !exact);
         wrong += model_compare(m, d, exact || writable);
         EXPECT_EQ(disk_close(d, &b->err), 0);
     }
@@ -164,17 +210,107 @@ static void one_run(struct bench *b, const struct kind *k, uint64_t seed)
     crash_file_free(f);
 }
 
-static void many(const struct kind *k, unsigned n)
+/* ---- compacting and resizing ----------------------------------------------------------------- */
+
+/* Behind the model's end there are only zeros. */
+static unsigned zeros_behind(struct disk *d, uint64_t from)
+{
+    static uint8_t buf[256 * KIB];
+
+    for (uint64_t at = from, n; at < d->size; at += n) {
+        n = MIN(d->size - at, (uint64_t)sizeof buf);
+        int r = disk_read_sync(d, at, buf, n);
+        if (r < 0 || !is_zero(buf, n)) {
+            printf("# byte %llu, behind the old end, is not zero (%d)\n", (unsigned long long)at, r);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int do_job(struct bench *b, struct disk *d, const struct kind *k, struct rng *rng)
+{
+    struct disk_compacted c;
+    uint64_t grow;
+
+    if (k->layout != DISK_LAYOUT_FIXED && rng_below(rng, 2))
+        return disk_compact(d, NULL, &c, &b->err);
+    if (k->format == DISK_FMT_VHD && k->layout == DISK_LAYOUT_DIFF)
+        return 0; /* has its parent's size */
+    if (d->size > k->size && rng_below(rng, 2))
+        return disk_resize(d, k->size, k->layout == DISK_LAYOUT_FIXED, &b->err);
+    grow = rng_below(rng, 4) || k->layout == DISK_LAYOUT_FIXED ? rng_below(rng, 300)
+                                                               : rng_below(rng, 200000);
+    return disk_resize(d, d->size + (1 + grow) * MODEL_SECTOR, false, &b->err);
+}
+
+static void one_job(struct bench *b, const struct kind *k, uint64_t seed)
+{
+    struct rng rng;
+    struct model m;
+    struct crash_file *f = crash_file_new(b->io, seed * 17 + 3);
+
+    rng_init(&rng, seed);
+    crash_file_disk(f)->loop = b->loop;
+    lay_out(b, crash_file_disk(f), k);
+    model_over(&m, k, &rng);
+    m.stop_on_err = true;
+    if (k->format == DISK_FMT_VHD && k->layout == DISK_LAYOUT_FIXED)
+        crash_file_order_appends(f); /* its only footer moves to a new end */
+    for (unsigned life = 0; life < 5; life++) {
+        struct disk *d = open_over(b, crash_file_reopen(f, false), k);
+        if (!d)
+            break;
+        model_run(&m, d, (unsigned)(20 + rng_below(&rng, 60))); /* some of them are writes */
+        EXPECT_EQ(m.err, 0);
+        uint64_t before = d->size;
+        if (rng_below(&rng, 4) != 0)
+            crash_file_arm(f, 1 + rng_below(&rng, 60));
+        int r = do_job(b, d, k, &rng);
+        bool crashed = crash_file_crashed(f);
+        if (r < 0 && !crashed)
+            test_fail(__FILE__, __LINE__, "the job: %s", b->err.text);
+        uint64_t after = d->size;
+        if (!crashed) /* it goes on, changed as it is */
+            model_run(&m, d, (unsigned)rng_below(&rng, 60));
+        r = disk_close(d, &b->err);
+        crashed = crash_file_crashed(f);
+        EXPECT(r == 0 || crashed);
+        unsigned wrong = look_again(b, f, &m, k, !crashed);
+        if (!wrong && (d = open_over(b, crash_file_reopen(f, true), k)) != NULL) {
+            /* Without a crash the size is the new one; with one, either. */
+            if (crashed ? d->size < MIN(before, k->size) : d->size != after)
+                wrong++;
+            if (k->format != DISK_FMT_VHD || k->layout != DISK_LAYOUT_FIXED)
+                wrong += zeros_behind(d, k->size); /* else the old footer may still be there */
+            EXPECT_EQ(disk_close(d, &b->err), 0);
+        }
+        if (wrong) {
+            test_fail(__FILE__, __LINE__, "seed %llu, life %u", (unsigned long long)seed, life);
+            break;
+        }
+    }
+    model_done(&m);
+    crash_file_free(f);
+}
+
+static void many_of(const struct kind *k, unsigned n,
+                    void (*one)(struct bench *b, const struct kind *k, uint64_t seed))
 {
     struct bench b;
     const char *seed = getenv("CRASH_SEED");
 
     bench_init(&b, DISK_IO_AUTO);
     if (seed)
-        one_run(&b, k, strtoull(seed, NULL, 10));
+        one(&b, k, strtoull(seed, NULL, 10));
     for (unsigned i = 1; i <= n && !seed; i++)
-        one_run(&b, k, i);
+        one(&b, k, i);
     bench_done(&b);
+}
+
+static void many(const struct kind *k, unsigned n)
+{
+    many_of(k, n, one_run);
 }
 
 TEST(vhdx_dynamic_survives)
@@ -219,4 +355,40 @@ TEST(vhd_dynamic_that_grows_survives)
 TEST(vhdx_differencing_of_several_pages_survives)
 {
     many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 60 * MIB, MIB }, runs(20));
+}
+
+/* ---- compacting and resizing in between ------------------------------------------------------- */
+
+TEST(jobs_on_a_dynamic_vhdx_survive)
+{
+    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(40),
+            one_job);
+}
+
+TEST(jobs_on_a_differencing_vhdx_survive)
+{
+    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(40),
+            one_job);
+}
+
+TEST(jobs_on_a_dynamic_vhd_survive)
+{
+    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
+            runs(60), one_job);
+}
+
+TEST(jobs_on_a_differencing_vhd_survive)
+{
+    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
+            runs(60), one_job);
+}
+
+TEST(jobs_on_a_fixed_vhdx_survive)
+{
+    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_FIXED, 3 * MIB, MIB }, runs(20), one_job);
+}
+
+TEST(jobs_on_a_fixed_vhd_survive)
+{
+    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_FIXED, 3 * MIB, 64 * KIB }, runs(20), one_job);
 }

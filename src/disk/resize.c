@@ -3,7 +3,10 @@
  *
  * VHDX: one log entry holds the size (and, when the table must move, both region tables), so a
  * crash shows the old disk or the new one.  VHD: the order of writes of 1.13 in the format notes:
- * table, header, footers.  Called by the tool with the disk open and idle. */
+ * table, header, footers.  A fixed VHD has one footer: growing appends the new one, in a write of
+ * its own, and trusts the file system not to show a longer file without what was appended; a crash
+ * right after that leaves the old footer's 512 bytes to be read in the new space.
+ * Called by the tool with the disk open and idle. */
 #include <errno.h>
 
 #include "base/bytes.h"

@@ -145,15 +145,16 @@ static void begin_step(struct disk_rq *rq, int err)
     }
     switch (v->c.step++) {
     case 0:
-        if (v->front_bad) { /* from here on it is the only one for a while */
+        /* From here on it is the only one for a while; a resize that was cut off left two sizes. */
+        if (v->front_bad || v->footers_differ) {
             step_io(v, DISK_WRITE, 0, v->footer_sector, VHD_FOOTER_SIZE, begin_step);
             return;
         }
         v->c.step++;
         __attribute__((fallthrough));
     case 1:
-        if (v->front_bad) {
-            v->front_bad = false;
+        if (v->front_bad || v->footers_differ) {
+            v->front_bad = v->footers_differ = false;
             step_io(v, DISK_FLUSH, 0, NULL, 0, begin_step);
             return;
         }
