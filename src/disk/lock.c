@@ -9,6 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
+
+/* A lock that nobody holds: of a process that was killed, whose io_uring the kernel takes apart a
+ * moment after it has gone. */
+#define GHOST_TRIES   50
+#define GHOST_WAIT_NS 20000000
 
 /* Does descriptor 'fd' of process 'pid' hold a lock on the file? */
 static bool fd_locks(const char *pid, const char *fd, const struct stat *st)
@@ -72,13 +78,19 @@ int image_lock(int fd, const char *path, bool writer, struct err *err)
                         .l_start = 0, .l_len = writer ? 0 : 1 };
     char who[160];
 
-    if (fcntl(fd, F_OFD_SETLK, &fl) == 0)
-        return 0;
-    if (errno != EAGAIN && errno != EACCES)
-        return errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL
-                   ? 0
-                   : err_errno(err, errno, "'%s' cannot be locked", path);
-    find_holder(fd, who, sizeof who);
+    for (unsigned tries = 0; fcntl(fd, F_OFD_SETLK, &fl) < 0; tries++) {
+        if (errno != EAGAIN && errno != EACCES)
+            return errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL
+                       ? 0
+                       : err_errno(err, errno, "'%s' cannot be locked", path);
+        if (tries == 0 || tries == GHOST_TRIES)
+            find_holder(fd, who, sizeof who);
+        if (who[0] || tries == GHOST_TRIES)
+            goto busy;
+        nanosleep(&(struct timespec){ .tv_nsec = GHOST_WAIT_NS }, NULL);
+    }
+    return 0;
+busy:
     return err_set(err, EBUSY, "'%s' is in use%s%s: %s", path, who[0] ? " by " : "", who,
                    writer ? "to write, one must have it alone" : "somebody writes to it");
 }
