@@ -114,6 +114,8 @@ static void soft_reset(struct ide_channel *c)
     c->device = 0;
     ide_put_signature(c, 0);
     c->error = 1;
+    for (unsigned i = 0; i < IDE_DRIVES; i++)
+        c->drive[i].driven = 0;
     ide_abandon(c, c->drive[0].unit ? ATA_DRDY | ATA_DSC : 0);
     irq_set(&c->irq, false);
 }
@@ -208,6 +210,7 @@ static void reset_drive(struct ide_drive *d)
 
     d->multiple = 0;
     d->dma_mode = 0;
+    d->sense[0] = 0;
     d->write_cache = 1;
     d->heads = 16;
     d->sectors = 63;
@@ -241,6 +244,8 @@ static const struct state_field drive_fields[] = {
     STATE(struct ide_drive, multiple), STATE(struct ide_drive, cyls),
     STATE(struct ide_drive, heads),    STATE(struct ide_drive, sectors),
     STATE(struct ide_drive, dma_mode), STATE(struct ide_drive, write_cache),
+    STATE_SINCE(struct ide_drive, driven, 2),
+    STATE_SINCE(struct ide_drive, sense, 2),
 };
 static bool drive_check(void *obj)
 {
@@ -248,7 +253,7 @@ static bool drive_check(void *obj)
 
     return d->heads && d->sectors && d->multiple <= IDE_MULTIPLE_MAX;
 }
-static const struct state_desc drive_state = { "drive", 1, drive_fields, ARRAY_LEN(drive_fields),
+static const struct state_desc drive_state = { "drive", 2, drive_fields, ARRAY_LEN(drive_fields),
                                                drive_check };
 
 static const struct state_field channel_fields[] = {
@@ -386,4 +391,45 @@ void ide_attach(struct ide *ide, unsigned channel, unsigned drive, struct scsi_u
 bool ide_busy(const struct ide *ide)
 {
     return ide->n_busy != 0;
+}
+
+/* Is a command of this drive under way? */
+static bool drive_busy(struct ide_channel *c, const struct ide_drive *d)
+{
+    return (c->in_flight && c->rq_drive == d) || (c->phase != IDE_IDLE && selected(c) == d);
+}
+
+static void swap_unit(struct ide_channel *c, struct ide_drive *d, struct scsi_unit *unit,
+                      struct scsi_unit *hidden)
+{
+    d->unit = unit;
+    d->hidden = hidden;
+    reset_drive(d);
+    d->driven = 0;
+    if (selected(c) == d)
+        c->status = unit ? ATA_DRDY | ATA_DSC : 0;
+}
+
+bool ide_hide(struct ide *ide, unsigned channel, unsigned drive)
+{
+    struct ide_channel *c = &ide->channel[channel];
+    struct ide_drive *d = &c->drive[drive];
+
+    bus_lock(ide->bus);
+    bool ok = !d->driven && !drive_busy(c, d);
+    if (ok && d->unit)
+        swap_unit(c, d, NULL, d->unit);
+    bus_unlock(ide->bus);
+    return ok;
+}
+
+void ide_show(struct ide *ide, unsigned channel, unsigned drive)
+{
+    struct ide_channel *c = &ide->channel[channel];
+    struct ide_drive *d = &c->drive[drive];
+
+    bus_lock(ide->bus);
+    if (d->hidden)
+        swap_unit(c, d, d->hidden, NULL);
+    bus_unlock(ide->bus);
 }

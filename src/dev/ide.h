@@ -19,11 +19,14 @@
 
 struct ide_drive {
     struct scsi_unit *unit;   /* NULL: no drive */
+    struct scsi_unit *hidden; /* what 'unit' was before ide_hide() */
+    uint8_t driven;           /* a driver has chosen a transfer mode since the last reset */
     uint8_t multiple;         /* sectors, 0: not set */
     uint16_t cyls;            /* translation in force (INITIALIZE DEVICE PARAMETERS) */
     uint8_t heads, sectors;
     uint8_t dma_mode;         /* as SET FEATURES chose: 0x20 | n multiword, 0x40 | n ultra */
     uint8_t write_cache;
+    uint8_t sense[SCSI_SENSE_LEN]; /* CD: of the last command, for REQUEST SENSE; [0] 0: none */
     char serial[21];
 };
 
@@ -101,3 +104,8 @@ void ide_done(struct ide *ide); /* nothing in flight */
 void ide_attach(struct ide *ide, unsigned channel, unsigned drive, struct scsi_unit *u,
                 const char *serial);
 bool ide_busy(const struct ide *ide); /* bus lock held */
+
+/* While the guest uses a disk by another way it is not there, for two views of one disk would each
+ * cache what the other writes.  false: a driver uses it already, it stays.  Takes the bus lock. */
+bool ide_hide(struct ide *ide, unsigned channel, unsigned drive);
+void ide_show(struct ide *ide, unsigned channel, unsigned drive);

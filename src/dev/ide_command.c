@@ -401,6 +401,7 @@ static void cmd_set_features(struct ide_channel *c, unsigned flags)
     case 0x03: /* transfer mode */
         if (c->count[0] >= 0x20)
             d->dma_mode = c->count[0];
+        d->driven = 1;
         break;
     case 0x55: /* look-ahead and defaults: nothing to do */
     case 0xaa:

@@ -329,7 +329,13 @@ TEST(identify_by_its_words)
     EXPECT_EQ(get_le64(id + 200), IDE_MODEL_SECTORS);
     EXPECT_EQ(WORD(106), 0x6003); /* 8 logical sectors in a physical one */
     EXPECT_EQ(WORD(169), 1);      /* TRIM */
+    EXPECT(WORD(80) & 0x80);      /* ATA-7: older drives are not sent one */
     EXPECT_EQ(WORD(217), 1);      /* no rotation */
+    EXPECT_EQ(id[510], 0xa5);
+    uint8_t sum = 0;
+    for (unsigned i = 0; i < sizeof id; i++)
+        sum = (uint8_t)(sum + id[i]);
+    EXPECT_EQ(sum, 0);
     out8(&b->t, CH1 + ATA_DEVICE, 0);
     out8(&b->t, CH1 + ATA_COMMAND, ATA_IDENTIFY_PACKET);
     wait(b, CH1);
@@ -546,6 +552,40 @@ TEST(packets_by_dma_and_their_errors)
     packet(b, cdb, 0, false);
     EXPECT_EQ(wait(b, CH1), READY | ATA_ERR);
     EXPECT_EQ(in8(&b->t, CH1 + ATA_ERROR) >> 4, SENSE_NOT_READY);
+}
+
+static void ask_for_sense(struct ide_model *b, uint8_t n, uint8_t sense[SCSI_SENSE_LEN])
+{
+    const uint8_t cdb[12] = { REQUEST_SENSE, 0, 0, 0, n };
+
+    packet(b, cdb, 0xfffe, false);
+    EXPECT_EQ(wait(b, CH1), READY | ATA_DRQ);
+    EXPECT_EQ(byte_count(b), MIN(n, SCSI_SENSE_LEN));
+    read_data(b, CH1, sense, MIN(n, SCSI_SENSE_LEN));
+    EXPECT_EQ(wait(b, CH1), READY);
+}
+
+TEST(sense_data_waits_for_who_asks)
+{
+    AUTO(done) struct ide_model *b = model();
+    static const uint8_t beyond[12] = { READ_10, 0, 0x7f, 0, 0, 0, 0, 0, 1 }, tur[12] = { 0 };
+    uint8_t sense[SCSI_SENSE_LEN] = { 0 };
+
+    for (unsigned i = 0; i < 3; i++) {
+        packet(b, beyond, 2048, false);
+        EXPECT_EQ(wait(b, CH1), READY | ATA_ERR);
+        if (i == 1) { /* another command comes between */
+            packet(b, tur, 0, false);
+            EXPECT_EQ(wait(b, CH1), READY);
+        }
+        ask_for_sense(b, i == 2 ? 8 : 96, sense);
+        EXPECT_EQ(sense[0] & 0x7f, 0x70);
+        EXPECT_EQ(sense[2], i == 1 ? SENSE_NONE : SENSE_ILLEGAL_REQUEST);
+        if (i < 2)
+            EXPECT_EQ(sense[12] << 8 | sense[13], i == 1 ? 0 : ASC_LBA_OUT_OF_RANGE);
+        ask_for_sense(b, 18, sense); /* it is told once */
+        EXPECT_EQ(sense[2], SENSE_NONE);
+    }
 }
 
 TEST(device_reset_ends_a_packet)

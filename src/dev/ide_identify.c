@@ -27,8 +27,19 @@ static void put_modes(const struct ide_drive *d, uint8_t *out)
     put(out, 64, 0x0003);  /* PIO 3 and 4 */
     for (unsigned w = 65; w <= 68; w++)
         put(out, w, 120);  /* ns a cycle */
-    put(out, 80, 0x007e);  /* ATA-1 .. ATA-6 */
+    put(out, 80, 0x01fe);  /* ATA-1 .. ATA8-ACS: Linux sends TRIM from ATA-7 on */
     put(out, 88, 0x001f | ((d->dma_mode & 0xf8) == 0x40 ? 0x100u << (d->dma_mode & 7) : 0));
+}
+
+/* [255]: a signature, and what makes all bytes add up to 0. */
+static void sign(uint8_t *out)
+{
+    uint8_t sum = 0;
+
+    out[510] = 0xa5;
+    for (unsigned i = 0; i < 511; i++)
+        sum = (uint8_t)(sum + out[i]);
+    out[511] = (uint8_t)-sum;
 }
 
 void ide_identify_disk(const struct ide_drive *d, const struct disk *disk, uint8_t out[512])
@@ -52,10 +63,10 @@ void ide_identify_disk(const struct ide_drive *d, const struct disk *disk, uint8
     put_le32(out + 2 * 57, chs);
     put(out, 59, d->multiple ? 0x100 | d->multiple : 0);
     put_le32(out + 2 * 60, (uint32_t)MIN(sectors, 0xfffffff));
-    put(out, 82, 0x0020); /* write cache */
+    put(out, 82, 0x0028); /* write cache, power management */
     put(out, 83, 0x7400); /* FLUSH, FLUSH EXT, LBA48 */
     put(out, 84, 0x4040); /* FUA */
-    put(out, 85, d->write_cache ? 0x0020 : 0);
+    put(out, 85, 0x0008 | (d->write_cache ? 0x0020 : 0));
     put(out, 86, 0x3400);
     put(out, 87, 0x4040);
     put(out, 93, 0x6001); /* hardware reset result: device 0 passed, 80-wire cable */
@@ -67,6 +78,7 @@ void ide_identify_disk(const struct ide_drive *d, const struct disk *disk, uint8
         put(out, 169, 1);  /* TRIM */
     }
     put(out, 217, disk->rotational ? 7200 : 1);
+    sign(out);
 }
 
 void ide_identify_packet(const struct ide_drive *d, uint8_t out[512])
@@ -83,4 +95,5 @@ void ide_identify_packet(const struct ide_drive *d, uint8_t out[512])
     put(out, 85, 0x0210);
     put(out, 87, 0x4000);
     put(out, 93, 0x6001);
+    sign(out);
 }

@@ -23,8 +23,20 @@ void ide_packet(struct ide_channel *c, unsigned flags)
     c->status = ATA_DRDY | ATA_DRQ;
 }
 
+/* ATAPI hands no sense data over with a command's end: the host asks for it next (SPC-4 6.39). */
+static void give_sense(struct ide_channel *c, struct ide_drive *d)
+{
+    memcpy(c->buf, d->sense, SCSI_SENSE_LEN);
+    c->rq.status = SCSI_GOOD;
+    c->rq.moved = MIN(c->rq.cdb[4], SCSI_SENSE_LEN);
+    d->sense[0] = 0;
+    ide_packet_done(c);
+}
+
 void ide_packet_start(struct ide_channel *c)
 {
+    struct ide_drive *d = selected(c);
+
     memset(c->rq.cdb, 0, sizeof c->rq.cdb);
     memcpy(c->rq.cdb, c->buf, PACKET_SIZE);
     c->iov[0] = (struct iovec){ c->buf, IDE_BUFFER };
@@ -33,6 +45,11 @@ void ide_packet_start(struct ide_channel *c)
     c->rq.len = IDE_BUFFER;
     c->rq.initiator = 1;
     memset(c->buf, 0, PACKET_SIZE);
+    if (c->rq.cdb[0] == REQUEST_SENSE && d->sense[0]) {
+        give_sense(c, d);
+        return;
+    }
+    d->sense[0] = 0;
     ide_submit_packet(c);
 }
 
@@ -82,6 +99,8 @@ void ide_packet_done(struct ide_channel *c)
 
     if (c->rq.status != SCSI_GOOD) {
         c->count[0] = ATAPI_CD | ATAPI_IO;
+        if (c->rq.sense_len)
+            memcpy(selected(c)->sense, c->rq.sense, SCSI_SENSE_LEN);
         ide_fail(c, (uint8_t)((c->rq.sense_len ? c->rq.sense[2] & 15 : SENSE_ABORTED_COMMAND) << 4 |
                               ATA_ABRT));
         return;

@@ -323,3 +323,39 @@ TEST(state_travels)
     free(b);
     free(n);
 }
+
+TEST(a_disk_that_is_used_elsewhere_is_not_there)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    uint8_t id[512];
+
+    setup(b);
+    EXPECT(ide_hide(&b->ide, 0, 0));
+    EXPECT(ide_hide(&b->ide, 0, 0)); /* again: nothing changes */
+    EXPECT_EQ(in8(&b->t, 0x1f7), 0);
+    out8(&b->t, 0x1f7, ATA_IDENTIFY);
+    EXPECT_EQ(in8(&b->t, 0x1f7), 0);
+    out8(&b->t, 0x3f6, ATA_SRST); /* nor after a reset */
+    out8(&b->t, 0x3f6, 0);
+    EXPECT_EQ(in8(&b->t, 0x1f7), 0);
+    EXPECT(in8(&b->t, 0x177) & ATA_DRDY); /* the CD is */
+    ide_show(&b->ide, 0, 0);
+    ide_show(&b->ide, 0, 0);
+    EXPECT(in8(&b->t, 0x1f7) & ATA_DRDY);
+    out8(&b->t, 0x1f7, ATA_IDENTIFY);
+    EXPECT(!ide_hide(&b->ide, 0, 0)); /* in the middle of a command */
+    EXPECT(wait(b, 0x1f0) & ATA_DRQ);
+    read_data(b, 0x1f0, id, 512);
+    EXPECT_EQ(get_le16(id + 2), DISK_SECTORS / (16 * 63));
+    /* A driver that has chosen a transfer mode keeps the disk, until a reset. */
+    out8(&b->t, 0x1f1, 0x03);
+    task(b, 0x1f0, 0, 0x44, ATA_SET_FEATURES, false);
+    wait(b, 0x1f0);
+    EXPECT(!ide_hide(&b->ide, 0, 0));
+    out8(&b->t, 0x3f6, ATA_SRST);
+    out8(&b->t, 0x3f6, 0);
+    EXPECT(ide_hide(&b->ide, 0, 0));
+    ide_show(&b->ide, 0, 0);
+    teardown(b);
+    free(b);
+}

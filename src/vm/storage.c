@@ -73,10 +73,15 @@ static int choose_place(struct storage *s, struct storage_unit *u, struct err *e
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
+static struct disk_limits limits_of(const struct machine_disk *cfg)
+{
+    return (struct disk_limits){ .iops = cfg->iops, .bytes_per_s = cfg->bytes_per_s };
+}
+
 /* What the user limits, and what the monitor shows. */
 static int add_layers(const struct machine_disk *cfg, struct disk **d, struct err *err)
 {
-    struct disk_limits limits = { .iops = cfg->iops, .bytes_per_s = cfg->bytes_per_s };
+    struct disk_limits limits = limits_of(cfg);
     struct disk *over = *d;
 
     if (limits.iops || limits.bytes_per_s)
@@ -179,11 +184,22 @@ static int plug_scsi(struct storage *s, struct storage_unit *u, struct err *err)
     return r < 0 ? err_errno(err, -r, "%s", u->name) : 0;
 }
 
+/* Never both at once: the disk on its IDE cable, and over VMBus. */
+static bool on_claim(void *owner, bool on)
+{
+    struct storage_unit *u = owner;
+
+    if (on)
+        return ide_hide(&u->storage->ide, u->controller, u->lun);
+    ide_show(&u->storage->ide, u->controller, u->lun);
+    return true;
+}
+
 static int plug_ide(struct storage *s, struct storage_unit *u, struct err *err)
 {
     struct stor_config cfg = { .bus = s->bus, .kind = STOR_IDE_ACCELERATOR,
                                .controller = u->controller, .device = u->lun,
-                               .initiator = s->initiator };
+                               .initiator = s->initiator, .claim = on_claim, .owner = u };
     char serial[21];
     int r = 0;
 
@@ -360,6 +376,14 @@ void storage_list(struct storage *s, FILE *to)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static uint64_t initiator_of(const struct machine *m)
+{
+    uint64_t v;
+
+    memcpy(&v, m->uuid, sizeof v);
+    return v | 1; /* not 0 */
+}
+
 int storage_init(struct storage *s, struct machine *m, struct err *err)
 {
     struct stor_config first = { .bus = m->bus, .kind = STOR_SCSI, .controller = 0 };
@@ -368,8 +392,7 @@ int storage_init(struct storage *s, struct machine *m, struct err *err)
 
     s->m = m;
     s->bus = m->bus;
-    memcpy(&s->initiator, m->uuid, sizeof s->initiator);
-    s->initiator |= 1; /* not 0 */
+    s->initiator = initiator_of(m);
     first.initiator = s->initiator;
     s->io = disk_io_new(m->loop, DISK_IO_AUTO, err);
     if (!s->io)
@@ -401,12 +424,27 @@ static bool busy(const struct storage *s)
 
 #define DRAIN_NAP_US 50
 
+/* Throttles count in the machine's time, which stands while it is drained. */
+static void limit_all(struct storage *s, bool on)
+{
+    static const struct disk_limits none;
+
+    for (unsigned i = 0; i < STORAGE_UNITS; i++) {
+        struct storage_unit *u = &s->unit[i];
+        struct disk_limits limits = limits_of(&u->cfg);
+        if (u->disk && (limits.iops || limits.bytes_per_s))
+            disk_throttle_set(disk_below(u->disk), on ? &limits : &none);
+    }
+}
+
 void storage_drain(struct storage *s)
 {
+    limit_all(s, false);
     while (busy(s)) {
         loop_poll(s->m->loop);
         usleep(DRAIN_NAP_US);
     }
+    limit_all(s, true);
 }
 
 void storage_stop(struct storage *s)
@@ -442,6 +480,14 @@ int storage_load(struct storage *s, struct bytes *from, struct err *err)
 {
     int r = 0;
 
+    /* The saved machine's identity is ours now; its reservations are in the state of the units. */
+    s->initiator = initiator_of(s->m);
+    for (unsigned i = 0; i < STORAGE_CONTROLLERS; i++)
+        if (s->scsi[i])
+            stor_set_initiator(s->scsi[i], s->initiator);
+    for (unsigned i = 0; i < STORAGE_UNITS; i++)
+        if (s->unit[i].accelerator)
+            stor_set_initiator(s->unit[i].accelerator, s->initiator);
     for (unsigned i = 0; i < STORAGE_UNITS && r == 0; i++)
         if (s->unit[i].state == UNIT_PLUGGED)
             r = state_load(from, s->unit[i].name, &scsi_unit_state, s->unit[i].unit, err);

@@ -3,7 +3,7 @@
  *
  * SCSI disks hang on synthetic controllers (VMBus) and come and go while the guest runs.  IDE disks
  * hang on the PIIX4's IDE function for firmware and old guests, and the same unit is offered over VMBus
- * ("fastpath boot"): a guest that knows VMBus leaves the legacy disk alone.  CD drives are IDE.
+ * ("fastpath boot"): once a driver uses the one, the other is not there.  CD drives are IDE.
  *
  * Threads: the loop's, or before the machine runs. */
 #pragma once

@@ -53,6 +53,7 @@ struct stor {
     struct stor_channel primary, sub[STOR_SUB_CHANNELS];
     uint16_t subs;    /* bit i: sub[i] is there */
     uint8_t phase;    /* enum stor_phase */
+    bool denied;      /* ready, but somebody else has the units */
     uint16_t version; /* agreed on */
     struct stor_unit unit[STOR_LUNS];
     unsigned n_ops;
@@ -234,7 +235,7 @@ static struct scsi_unit *find_unit(struct stor *s, const struct stor_srb *srb, u
     } else if (srb->path || srb->target || lun >= STOR_LUNS) {
         return NULL;
     }
-    if (!s->unit[lun].u || s->unit[lun].gone)
+    if (!s->unit[lun].u || s->unit[lun].gone || s->denied)
         return NULL;
     *ret_lun = lun;
     return s->unit[lun].u;
@@ -245,7 +246,7 @@ static void report_luns(struct stor *s, struct stor_op *op, const struct stor_sr
 {
     uint8_t luns[STOR_LUNS];
     unsigned n = 0;
-    bool here = !srb->path &&
+    bool here = !srb->path && !s->denied &&
                 srb->target == (s->cfg.kind == STOR_IDE_ACCELERATOR ? s->cfg.device : 0);
 
     for (unsigned i = 0; here && i < STOR_LUNS; i++)
@@ -305,6 +306,19 @@ static void start_srb(struct stor_channel *c, const struct packet *p, const stru
 
 /* ---- the other operations -------------------------------------------------------------------- */
 
+static void set_phase(struct stor *s, enum stor_phase phase)
+{
+    bool was = s->phase == PHASE_READY, is = phase == PHASE_READY;
+
+    s->phase = (uint8_t)phase;
+    if (!s->cfg.claim || was == is)
+        return;
+    if (is)
+        s->denied = !s->cfg.claim(s->cfg.owner, true);
+    else if (!s->denied)
+        s->cfg.claim(s->cfg.owner, false);
+}
+
 static bool version_known(uint16_t v)
 {
     return v == STOR_V4_2 || v == STOR_V5_1 || v == STOR_V6_0 || v == STOR_V6_2;
@@ -349,13 +363,13 @@ static uint32_t control(struct stor *s, const struct stor_request *rq)
 {
     switch (rq->operation) {
     case STOR_BEGIN_INIT:
-        s->phase = PHASE_INIT;
+        set_phase(s, PHASE_INIT);
         s->version = 0;
         return STOR_SUCCESS;
     case STOR_END_INIT:
         if (s->phase != PHASE_INIT || !s->version)
             return STOR_INVALID_REQUEST;
-        s->phase = PHASE_READY;
+        set_phase(s, PHASE_READY);
         return STOR_SUCCESS;
     case STOR_QUERY_VERSION:
         if (s->phase != PHASE_INIT)
@@ -413,7 +427,7 @@ static int on_open(struct channel *ch)
     struct stor_channel *c = channel_owner(ch);
 
     if (c == &c->stor->primary) {
-        c->stor->phase = PHASE_CLOSED;
+        set_phase(c->stor, PHASE_CLOSED);
         c->stor->version = 0;
     }
     return 0;
@@ -432,7 +446,7 @@ static bool on_close(struct channel *ch)
     struct stor_channel *c = channel_owner(ch);
 
     if (c == &c->stor->primary) {
-        c->stor->phase = PHASE_CLOSED;
+        set_phase(c->stor, PHASE_CLOSED);
         drop_sub_channels(c->stor);
     }
     c->closing = c->inflight != 0;
@@ -484,6 +498,8 @@ static int on_load(struct channel *ch, struct bytes *from, struct err *err)
     if (c != &s->primary)
         return 0;
     r = state_load(from, "stor", &stor_state, s, err);
+    if (r == 0 && s->cfg.claim && s->phase == PHASE_READY)
+        s->denied = !s->cfg.claim(s->cfg.owner, true);
     subs = s->subs;
     s->subs = 0;
     for (unsigned i = 0; r == 0 && i < STOR_SUB_CHANNELS; i++)
@@ -544,6 +560,12 @@ int stor_detach(struct stor *s, unsigned lun, void (*gone)(void *owner, struct s
 unsigned stor_inflight(const struct stor *s)
 {
     return s->n_ops;
+}
+
+void stor_set_initiator(struct stor *s, uint64_t initiator)
+{
+    assert(initiator);
+    s->cfg.initiator = initiator;
 }
 
 bool stor_ready(const struct stor *s)

@@ -25,6 +25,10 @@ struct stor_config {
     unsigned controller; /* SCSI: number of the controller; IDE: channel 0 or 1 */
     unsigned device;     /* IDE: 0 or 1 */
     uint64_t initiator;  /* identity of this VM for reservations; not 0 */
+    /* NULL, or: the guest's driver is ready and wants the units (true), or has left (false).  When the
+     * answer is false, it finds none. */
+    bool (*claim)(void *owner, bool on);
+    void *owner;
 };
 
 int stor_new(const struct stor_config *cfg, struct stor **ret, struct err *err);
@@ -40,6 +44,9 @@ int stor_detach(struct stor *s, unsigned lun, void (*gone)(void *owner, struct s
 
 /* Requests in flight, all channels: a VM is saved when there are none. */
 unsigned stor_inflight(const struct stor *s);
+
+/* Another identity: that of a machine that is being restored, before its state. */
+void stor_set_initiator(struct stor *s, uint64_t initiator);
 
 /* The guest has taken this channel's protocol through to its end (it uses the disks). */
 bool stor_ready(const struct stor *s);

@@ -9,9 +9,20 @@
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
+static bool on_claim(void *owner, bool on)
+{
+    struct stor_model *m = owner;
+
+    if (on && m->taken)
+        return false;
+    m->claims += on ? 1u : -1u;
+    return true;
+}
+
 static void make_stor(struct stor_model *m)
 {
-    struct stor_config cfg = { .bus = m->b.bus, .kind = STOR_SCSI, .initiator = INITIATOR };
+    struct stor_config cfg = { .bus = m->b.bus, .kind = STOR_SCSI, .initiator = INITIATOR,
+                               .claim = on_claim, .owner = m };
 
     if (stor_new(&cfg, &m->stor, NULL) < 0)
         abort();
@@ -84,6 +95,7 @@ int stor_model_move(struct stor_model *m, struct buf *state, struct err *err)
         return r;
     bus_model_renew(&m->b);
     stor_free(m->stor);
+    m->claims = 0;
     from = bytes_of(state->p, state->n);
     for (unsigned i = 0; r == 0 && i < STOR_MODEL_DISKS; i++) {
         if (!m->unit[i])

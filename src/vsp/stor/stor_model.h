@@ -23,6 +23,8 @@ struct stor_model {
     struct vsc_channel ch[1 + STOR_SUB_CHANNELS]; /* [0]: the primary */
     uint64_t pfn[STOR_MODEL_PAGES];
     unsigned gone; /* units that were let go */
+    bool taken;      /* somebody else has them */
+    unsigned claims; /* 1: the driver has */
 };
 
 /* A request as a test builds it; stor_model_srb() gives the usual one. */

@@ -375,6 +375,42 @@ TEST(absent_units_answer_what_linux_needs)
     EXPECT(alive(&m));
 }
 
+TEST(units_that_somebody_else_has_are_absent)
+{
+    AUTO(done) struct stor_model m;
+    AUTO(buf_done) struct buf state = { 0 };
+    struct stor_ask a;
+    uint8_t out[STOR_PACKET_SIZE];
+
+    stor_model_init(&m, 2);
+    m.taken = true;
+    EXPECT_EQ(stor_model_start(&m, RING_PAGES), 0);
+    a = stor_model_srb(&m, 0, STOR_DATA_NONE, tur, sizeof tur, 0, 0);
+    EXPECT(stor_model_do(&m, 0, 1, &a, out));
+    EXPECT_EQ(out[14], SRB_INVALID_LUN);
+    EXPECT_EQ(stor_model_move(&m, &state, NULL), 0);
+    EXPECT(stor_model_do(&m, 0, 2, &a, out));
+    EXPECT_EQ(out[14], SRB_INVALID_LUN);
+    EXPECT_EQ(m.claims, 0);
+    m.taken = false; /* a driver that starts anew finds them */
+    EXPECT(vsc_close(&m.ch[0]));
+    EXPECT_EQ(vsc_open(&m.b.g, &m.ch[0], &m.b.g.offer[0], RING_PAGES, 0), 0);
+    EXPECT_EQ(m.claims, 0);
+    const struct stor_ask init[] = { stor_model_op(STOR_BEGIN_INIT, 0),
+                                     stor_model_op(STOR_QUERY_VERSION, STOR_V6_2),
+                                     stor_model_op(STOR_END_INIT, 0) };
+    for (unsigned i = 0; i < ARRAY_LEN(init); i++)
+        EXPECT_EQ(stor_model_status(&m, &init[i]), 0);
+    EXPECT(alive(&m));
+    EXPECT_EQ(m.claims, 1);
+    buf_done(&state);
+    state = (struct buf){ 0 };
+    EXPECT_EQ(stor_model_move(&m, &state, NULL), 0);
+    EXPECT_EQ(m.claims, 1);
+    EXPECT(vsc_close(&m.ch[0]));
+    EXPECT_EQ(m.claims, 0);
+}
+
 TEST(one_transaction_id_for_all)
 {
     AUTO(done) struct stor_model m;
