@@ -74,6 +74,19 @@ def busybox(arch="amd64"):
     return os.path.join(fetched("busybox-" + arch), "busybox")
 
 
+def host_programs(*names):
+    """Programs of the host with the libraries that they need, as 'files' of a guest."""
+    pairs = []
+    for name in names:
+        path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+        if not path:
+            raise Skip(f"{name} is not installed: tools/install-deps test")
+        libs = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+        pairs.append(f"{path}:bin/{name}")
+        pairs += [f"{lib}:{lib[1:]}" for lib in re.findall(r"(/\S+) \(0x", libs)]
+    return pairs
+
+
 def initramfs(t, flavour, payload, modules=None, files=()):
     """An initial RAM disk in the test's folder that runs the payload and powers off."""
     out = os.path.join(t.folder, f"{len(t.guests)}.cpio")
@@ -212,12 +225,12 @@ class Guest:
         if got != status and not (ENGINE == "qemu" and got == 0):
             raise Failed(f"exit status {got}, not {status}: {self.stderr().strip()}")
 
-    def verdicts(self):
+    def verdicts(self, until="PAYLOAD ENDS"):
         """Take the payload's verdicts until its end; each becomes a line of the test's report."""
         n = 0
         while True:
-            m = self.expect(r"^(VERDICT (ok|not ok) (.*)|PAYLOAD ENDS)\n")
-            if m.group(1) == "PAYLOAD ENDS":
+            m = self.expect(rf"^(VERDICT (ok|not ok) (.*)|{until})\n")
+            if m.group(1) == until:
                 break
             n += 1
             self.t.note(m.group(3))

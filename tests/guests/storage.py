@@ -1,82 +1,105 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disks: synthetic SCSI and IDE, file systems under load, hot add and remove, discard, media, a crash.
+"""Disks: synthetic SCSI and IDE with DMA or over VMBus, file systems under load, discard, media.
 
-Images are made on the host (mke2fs, verdin disk) and looked at there again afterwards (e2fsck).
+disklife.py adds, removes, crashes and saves; disktools.py asks with the guest's own tools.
 """
 import os
-import shutil
 import subprocess
-import time
 
-from guest import Guest, Skip, build_dir, main, test, variants
+from disks import HELPERS, NO_VMBUS, STORAGE, VERDIN, fsck, image
+from guest import Guest, main, test, variants
 
-STORAGE = ["hv_vmbus", "hv_utils", "hv_storvsc", "sd_mod", "ext4", "ata_piix", "sr_mod", "isofs"]
-HELPERS = r'''
-check() { if eval "$2"; then echo "VERDICT ok $1"; else echo "VERDICT not ok $1"; fi; }
-wait_for() { for i in $(seq 100); do [ -e $1 ] && return 0; usleep 200000; done; return 1; }
-wait_gone() { for i in $(seq 100); do [ -e $1 ] || return 0; usleep 200000; done; return 1; }
-mkdir -p /mnt
-'''
-
-
-def image(t, name, size, fs=True, fmt="raw"):
-    """A disk image in the test's folder; with an ext4 file system, if so asked."""
-    raw = os.path.join(t.folder, name + ".raw")
-    with open(raw, "wb") as f:
-        f.truncate(size)
-    if fs:
-        if not shutil.which("mke2fs"):
-            raise Skip("mke2fs is not installed (package e2fsprogs)")
-        subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", raw], check=True)
-    if fmt == "raw":
-        return raw
-    out = os.path.join(t.folder, f"{name}.{fmt}")
-    subprocess.run([os.path.join(build_dir(), "verdin"), "disk", "convert", raw, out], check=True,
-                   stdout=subprocess.DEVNULL)
-    os.unlink(raw)
-    return out
-
-
-def fsck(t, path):
-    if not path.endswith(".raw"):
-        raw = path + ".raw"
-        subprocess.run([os.path.join(build_dir(), "verdin"), "disk", "convert", path, raw],
-                       check=True, stdout=subprocess.DEVNULL)
-        path = raw
-    p = subprocess.run(["e2fsck", "-fn", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       check=False)
-    t.check("e2fsck on the host finds nothing", p.returncode == 0)
-
-
+# Three writers, copies and removals; checksums before and after the caches are dropped.
 LOAD = r'''
-wait_for /dev/sda; mount -t ext4 /dev/sda /mnt && echo "VERDICT ok mounted"
+wait_for /dev/sda; mount -t FS /dev/sda /mnt && echo "VERDICT ok mounted"
 for i in 1 2 3; do dd if=/dev/urandom of=/mnt/f$i bs=64k count=48 2>/dev/null & done; wait
 sha256sum /mnt/f? >/mnt/sums; sync
 for i in 1 2 3; do (cp /mnt/f$i /mnt/g$i; rm /mnt/f$i; cp /mnt/g$i /mnt/f$i) & done; wait
-umount /mnt; echo 3 >/proc/sys/vm/drop_caches; mount -t ext4 /dev/sda /mnt
+umount /mnt; echo 3 >/proc/sys/vm/drop_caches; mount -t FS /dev/sda /mnt
 check "checksums after load and remount" 'sha256sum -c /mnt/sums >/dev/null'
 umount /mnt
 '''
 
 
-@variants("load_on_{}_by_{}_with_{}_cpus", [("raw", "scsi", 2), ("vhdx", "scsi", 1),
-                                            ("vhd", "ide", 1)])
-def load(t, fmt, bus, cpus):
-    path = image(t, "disk", 64 << 20, fmt=fmt)
-    g = Guest(t, "cloud-amd64", HELPERS + LOAD, cpus=cpus, modules=STORAGE,
-              args=["--disk", f"{path},bus={bus}"])
+@variants("load_of_{}_on_{}_by_{}_with_{}_cpus",
+          [("ext4", "raw", "scsi", 2), ("ext4", "vhd", "ide", 1), ("xfs", "vhdx", "scsi", 2),
+           ("xfs", "raw", "ide", 1)])
+def load(t, fs, fmt, bus, cpus):
+    path = image(t, "disk", (64 if fs == "ext4" else 320) << 20, fs, fmt)
+    g = Guest(t, "cloud-amd64", HELPERS + LOAD.replace("FS", fs), cpus=cpus,
+              modules=STORAGE + [fs], args=["--disk", f"{path},bus={bus}"])
     g.verdicts()
     g.ends(0)
     g.no_complaints()
     t.check("hv_storvsc drives the disk", "storvsc_host_t" in g.text)
+    fsck(t, path, fs)
+
+
+@variants("{}_by_dma_without_vmbus_with_{}_cpus", [("xfs", 1), ("ext4", 2)])
+def dma(t, fs, cpus):
+    """No VMBus driver at all: the chip's own DMA, its interrupts, LBA48 beyond 128 GiB, TRIM."""
+    path = image(t, "disk", (64 if fs == "ext4" else 320) << 20, fs)
+    big = os.path.join(t.folder, "big.vhdx")
+    subprocess.run([VERDIN, "disk", "create", "--quiet", big, "--size", "200G"], check=True)
+    g = Guest(t, "cloud-amd64", HELPERS + LOAD.replace("FS", fs) + r'''
+check "ata_piix drives sda" 'readlink -f /sys/block/sda/device | grep -q /ata1/'
+check "its interrupts come" '[ $(grep ata_piix /proc/interrupts | head -1 | tr -s " " | cut -d" " -f3) -gt 100 ]'
+wait_for /dev/sdb || echo "VERDICT not ok no /dev/sdb"
+check "LBA48: the size is right" '[ $(cat /sys/block/sdb/size) = 419430400 ]'
+check "LBA48: the end can be written and read" 'dd if=/dev/urandom of=/tmp/x bs=64k count=4 2>/dev/null &&
+    dd if=/tmp/x of=/dev/sdb bs=64k seek=3276796 conv=fsync,notrunc 2>/dev/null && echo 3 >/proc/sys/vm/drop_caches &&
+    dd if=/dev/sdb bs=64k skip=3276796 of=/tmp/y 2>/dev/null && cmp /tmp/x /tmp/y'
+check "TRIM is offered" '[ $(cat /sys/block/sdb/queue/discard_max_bytes) -gt 0 ]'
+check "TRIM" 'blkdiscard -o 214748102656 -l 262144 /dev/sdb'
+''', cpus=cpus, modules=NO_VMBUS + [fs], append="ata_piix.prefer_ms_hyperv=0",
+              args=["--disk", f"{path},bus=ide", "--disk", f"{big},bus=ide"])
+    g.verdicts()
+    g.ends(0)
+    g.no_complaints()
+    t.check("by UDMA", "UDMA/" in g.text and "PIO" not in
+            " ".join(w for _, w in g.lines if "configured for" in w))
+    t.check("no DMA has failed", "failed command" not in g.text and "exception Emask" not in g.text)
+    fsck(t, path, fs)
+
+
+@variants("one_disk_not_two_when_{}_comes_first", [("hv_storvsc",), ("ata_piix",)])
+def fastpath(t, first):
+    """Both drivers want it (the IDE one is told not to give way): whoever came first has it."""
+    path = image(t, "disk", 64 << 20)
+    order = ["hv_vmbus", "sd_mod", "ext4", first, "ata_piix", "hv_storvsc"]
+    g = Guest(t, "cloud-amd64", HELPERS + LOAD.replace("FS", "ext4") + rf'''
+check "there is one disk" '[ $(ls -d /sys/block/sd* | wc -l) = 1 ]'
+readlink -f /sys/block/sda/device
+check "{first} has it" 'readlink -f /sys/block/sda/device | grep -{"v" if first == "hv_storvsc" else ""}q /ata1/'
+''', modules=order, append="ata_piix.prefer_ms_hyperv=0", args=["--disk", f"{path},bus=ide"])
+    g.verdicts()
+    g.ends(0)
+    g.no_complaints()
     fsck(t, path)
+
+
+@test
+def four_cpus_have_four_channels(t):
+    """hv_storvsc opens what is offered, and requests go over all of them."""
+    path = image(t, "disk", 64 << 20, None)
+    g = Guest(t, "cloud-amd64", HELPERS + r'''
+wait_for /dev/sda
+d=$(readlink -f /sys/block/sda/device | sed 's,/host.*,,')
+check "4 channels: $(ls $d/channels)" '[ $(ls $d/channels | wc -l) = 4 ]'
+check "each has a CPU of its own" '[ $(cat $d/channels/*/cpu | sort -u | wc -l) = 4 ]'
+for c in 0 1 2 3; do taskset -c $c dd if=/dev/sda of=/dev/null bs=64k count=200 skip=$((c * 200)) 2>/dev/null & done; wait
+check "interrupts of each: $(cat $d/channels/*/interrupts | tr "\n" " ")" '[ $(cat $d/channels/*/interrupts | grep -vc "^0$") = 4 ]'
+''', cpus=4, modules=STORAGE, args=["--disk", path])
+    g.verdicts()
+    g.ends(0)
+    g.no_complaints()
 
 
 @test
 def a_disk_of_64_TiB_is_seen_at_its_size(t):
     path = os.path.join(t.folder, "big.vhdx")
-    subprocess.run([os.path.join(build_dir(), "verdin"), "disk", "create", path, "--size", "64T"],
+    subprocess.run([VERDIN, "disk", "create", path, "--size", "64T"],
                    check=True, stdout=subprocess.DEVNULL)
     g = Guest(t, "cloud-amd64", HELPERS + r'''
 wait_for /dev/sda
@@ -92,7 +115,7 @@ check "the last block can be written" 'dd if=/dev/urandom of=/tmp/x bs=4096 coun
 
 @test
 def discard_gives_space_back(t):
-    path = image(t, "disk", 64 << 20, fs=False)
+    path = image(t, "disk", 64 << 20, fs=None)
     with open(path, "r+b") as f:
         f.write(os.urandom(32 << 20))
     before = os.stat(path).st_blocks
@@ -105,61 +128,6 @@ check "blkdiscard" 'blkdiscard -o 0 -l 16777216 /dev/sda'
     g.ends(0)
     after = os.stat(path).st_blocks
     t.check(f"the file shrank from {before} to {after} blocks", after < before - 30000)
-
-
-@test
-def hot_add_and_remove_in_a_loop(t):
-    path = image(t, "hot", 16 << 20)
-    g = Guest(t, "cloud-amd64", HELPERS + r'''
-for round in 1 2 3 4 5; do
-    echo "ADD NOW $round"
-    wait_for /dev/sda || echo "VERDICT not ok disk of round $round did not come"
-    mount -t ext4 /dev/sda /mnt && echo $round >/mnt/round && umount /mnt || echo "VERDICT not ok mount"
-    echo "REMOVE NOW $round"
-    wait_gone /dev/sda || echo "VERDICT not ok disk of round $round did not go"
-done
-echo "VERDICT ok five rounds"
-''', modules=STORAGE, terminal=True)
-    for i in range(1, 6):
-        g.expect(rf"ADD NOW {i}")
-        g.send("\x1d")
-        g.expect("verdin")
-        g.send(f"disk add {path}\r\r")
-        g.expect(rf"REMOVE NOW {i}")
-        g.send("\x1d")
-        g.send("disk remove scsi0:0\r\r")
-    g.verdicts()
-    g.ends(0)
-    g.no_complaints()
-    fsck(t, path)
-
-
-@test
-def flushed_data_outlives_a_killed_worker(t):
-    path = image(t, "crash", 64 << 20, fmt="vhdx")
-    g = Guest(t, "cloud-amd64", HELPERS + r'''
-wait_for /dev/sda; mount -t ext4 /dev/sda /mnt
-echo precious >/mnt/kept; sync
-echo "KILL ME"
-while :; do dd if=/dev/urandom of=/mnt/noise bs=16k count=200 2>/dev/null; done
-''', modules=STORAGE, args=["--disk", path])
-    g.expect("KILL ME")
-    time.sleep(1)
-    g.p.kill()
-    g.p.wait()
-    p = subprocess.run([os.path.join(build_dir(), "verdin"), "disk", "check", path], check=False,
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    # 3: good, but space that was allocated ahead is lost (verdin-disk(1)).
-    t.check("the image passes its check", p.returncode in (0, 3))
-    g = Guest(t, "cloud-amd64", HELPERS + r'''
-wait_for /dev/sda
-check "the journal recovers" 'mount -t ext4 /dev/sda /mnt'
-check "flushed data is there" '[ "$(cat /mnt/kept)" = precious ]'
-umount /mnt
-''', modules=STORAGE, args=["--disk", path])
-    g.verdicts()
-    g.ends(0)
-    fsck(t, path)
 
 
 EJECT = r"""

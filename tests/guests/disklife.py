@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks that come, go, and outlive their worker: hot add and remove, a crash, saved machines."""
+import os
+import re
+import time
+
+from disks import HELPERS, NO_VMBUS, STORAGE, VERDIN, fsck, image, run
+from guest import Guest, fetched, main, test, variants
+
+
+@test
+def hot_add_and_remove_in_a_loop(t):
+    path = image(t, "hot", 16 << 20)
+    g = Guest(t, "cloud-amd64", HELPERS + r'''
+for round in 1 2 3 4 5; do
+    echo "ADD NOW $round"
+    wait_for /dev/sda || echo "VERDICT not ok disk of round $round did not come"
+    mount -t ext4 /dev/sda /mnt && echo $round >/mnt/round && umount /mnt || echo "VERDICT not ok mount"
+    echo "REMOVE NOW $round"
+    wait_gone /dev/sda || echo "VERDICT not ok disk of round $round did not go"
+done
+echo "VERDICT ok five rounds"
+''', modules=STORAGE, terminal=True)
+    for i in range(1, 6):
+        g.expect(rf"ADD NOW {i}")
+        g.send("\x1d")
+        g.expect("verdin")
+        g.send(f"disk add {path}\r\r")
+        g.expect(rf"REMOVE NOW {i}")
+        g.send("\x1d")
+        g.send("disk remove scsi0:0\r\r")
+    g.verdicts()
+    g.ends(0)
+    g.no_complaints()
+    fsck(t, path)
+
+
+@test
+def a_disk_is_pulled_out_under_load(t):
+    '''Requests fail, nothing hangs, and the place takes another disk.'''
+    first, second = image(t, "first", 64 << 20), image(t, "second", 32 << 20)
+    g = Guest(t, "cloud-amd64", HELPERS + r'''
+wait_for /dev/sda
+for i in 1 2 3; do
+    (while dd if=/dev/urandom of=/dev/sda bs=64k count=100 seek=$((i * 200)) conv=notrunc,fsync 2>/dev/null; do :; done
+     echo "WRITER $i HAS ENDED") &
+done
+sleep 1
+echo "PULL NOW"
+wait; wait_gone /dev/sda && echo "VERDICT ok it has gone"
+echo "ADD NOW"
+wait_for /dev/sda
+check "another disk in its place" '[ $(cat /sys/block/sda/size) = 65536 ] && mount -t ext4 /dev/sda /mnt && umount /mnt'
+''', modules=STORAGE, cpus=2, terminal=True, args=["--disk", first])
+    g.expect("PULL NOW")
+    g.send("\x1ddisk remove scsi0:0\r\r")
+    g.expect("ADD NOW")
+    g.send("\x1d")
+    g.send(f"disk add {second}\r\r")
+    g.seen = 0
+    g.verdicts()
+    g.ends(0)
+    t.check("three writers have ended", g.text.count("HAS ENDED") == 3)
+    t.check("the kernel is well", "Call Trace" not in g.text and "blocked for" not in g.text)
+
+
+@test
+def flushed_data_outlives_a_killed_worker(t):
+    '''What the guest has been told is on the disk is there, on two file systems and formats.'''
+    ext4 = image(t, "ext4", 64 << 20, "ext4", "vhdx")
+    xfs = image(t, "xfs", 320 << 20, "xfs", "vhd")
+    disks = ["--disk", ext4, "--disk", f"{xfs},bus=ide"]
+    g = Guest(t, "cloud-amd64", HELPERS + r'''
+disk=$(ls -d /sys/block/sd* | wc -l)
+wait_for /dev/sda; wait_for /dev/sdb
+for d in sda sdb; do
+    [ $(cat /sys/block/$d/size) = 131072 ] && mount -t ext4 /dev/$d /mnt || mount -t xfs /dev/$d /mnt2
+done
+for m in /mnt /mnt2; do
+    (n=0; while :; do
+        n=$((n + 1)); head -c 40000 /dev/urandom | dd of=$m/$n bs=8k conv=fsync 2>/dev/null
+        echo "FLUSHED $m/$n $(sha256sum <$m/$n | cut -c1-64)"
+        [ $n -lt 40 ] || rm $m/$((n - 30))
+    done) &
+done
+while :; do dd if=/dev/urandom of=/mnt/noise bs=16k count=200 2>/dev/null; done
+''', modules=STORAGE + ["xfs"], args=disks)
+    for m in "/mnt/12 ", "/mnt2/12 ":
+        g.expect(f"FLUSHED {m}")
+        g.seen = 0
+    g.p.kill()
+    g.p.wait()
+    while g._take(0.1):
+        pass
+    flushed = re.findall(r"^FLUSHED (\S+) (\w{64})$", g.text, re.M)
+    removed = {m: max(int(p.split("/")[2]) for p, _ in flushed if p.startswith(m + "/")) - 29
+               for m in ("/mnt", "/mnt2")}
+    sums = "".join(f"{sha}  {p}\n" for p, sha in flushed
+                   if int(p.split("/")[2]) > removed["/" + p.split("/")[1]])
+    t.note(f"{len(flushed)} files were flushed")
+    for path in ext4, xfs:
+        status, text = run(VERDIN, "disk", "check", path)
+        # 3: good, but space that was allocated ahead is lost (verdin-disk(1)).
+        t.check(f"{os.path.basename(path)} passes its check", status in (0, 3))
+    listing = os.path.join(t.folder, "sums")
+    with open(listing, "w", encoding="utf-8") as f:
+        f.write(sums)
+    g = Guest(t, "cloud-amd64", HELPERS + r'''
+wait_for /dev/sda; wait_for /dev/sdb
+for d in sda sdb; do
+    [ $(cat /sys/block/$d/size) = 131072 ] && mount -t ext4 /dev/$d /mnt || mount -t xfs /dev/$d /mnt2
+done
+check "both journals recover" '[ $(mount | grep -c "^/dev/sd") = 2 ]'
+check "flushed data is there" 'sha256sum -c /sums >/tmp/out || { grep -v OK /tmp/out; false; }'
+umount /mnt /mnt2
+''', modules=STORAGE + ["xfs"], args=disks, files=[f"{listing}:sums"])
+    g.verdicts()
+    g.ends(0)
+    fsck(t, ext4)
+    fsck(t, xfs, "xfs")
+
+
+# Writers on every CPU and disk; each remembers what it wrote, in memory that is saved, too.
+WRITERS = r'''
+writer() { # CPU, folder
+    for n in $(seq 10); do
+        head -c 200000 /dev/urandom >/tmp/w$1
+        taskset -c $1 dd if=/tmp/w$1 of=$2/$1.$n bs=20000 conv=fsync 2>/dev/null
+        cmp /tmp/w$1 $2/$1.$n && sha256sum $2/$1.$n >>/tmp/sums$1
+        [ $n != 3 ] || echo "WRITER $1 RUNS"
+    done
+}
+for c in $(seq 0 $((CPUS - 1))); do
+    [ $((c % 2)) = 0 ] && writer $c /mnt & [ $((c % 2)) = 1 ] && writer $c /mnt2 &
+done
+wait
+check "all was written" '[ $(cat /tmp/sums* | wc -l) = $((10 * CPUS)) ]'
+umount /mnt /mnt2; echo 3 >/proc/sys/vm/drop_caches
+mount -t ext4 /dev/sda /mnt; mount -t ext4 /dev/sdb /mnt2
+check "checksums" 'cat /tmp/sums* | sha256sum -c >/tmp/out || { grep -v OK /tmp/out; false; }'
+umount /mnt /mnt2
+'''
+
+
+@test
+def slow_disks_do_not_hold_up_an_end(t):
+    path = image(t, "slow", 64 << 20, None)
+    g = Guest(t, "cloud-amd64", HELPERS + r'''
+wait_for /dev/sda
+(sleep 1; echo "TERM NOW") &
+dd if=/dev/zero of=/dev/sda bs=64k count=400 conv=fsync
+''', modules=STORAGE, args=["--disk", f"{path},iops=20"])
+    g.expect("TERM NOW")
+    begin = time.monotonic()
+    g.p.terminate()
+    g.ends(128 + 15)
+    t.check("at once", time.monotonic() - begin < 5)
+
+
+@variants("saved_with_requests_in_flight_{}", [("on_four_channels", 4), ("of_ide_dma", 2)])
+def saved(t, how, cpus):
+    '''Disks so slow that there is always something in flight; saved twice, once in a row.'''
+    by_dma = how == "of_ide_dma"
+    bus = ["ide", "ide"] if by_dma else ["scsi", "ide"]
+    paths = [image(t, "a", 64 << 20, "ext4", "vhdx"), image(t, "b", 64 << 20)]
+    args = ["--kernel", os.path.join(fetched("cloud-amd64"), "vmlinuz")]
+    for path, b in zip(paths, bus):
+        args += ["--disk", f"{path},bus={b},iops=250"]
+    begin = HELPERS + f"CPUS={cpus}\n" + r'''
+wait_for /dev/sda; wait_for /dev/sdb
+mount -t ext4 /dev/sda /mnt; mount -t ext4 /dev/sdb /mnt2
+'''
+    state = os.path.join(t.folder, "saved")
+    g = Guest(t, "cloud-amd64", begin + WRITERS, cpus=cpus, memory="256M", terminal=True,
+              modules=NO_VMBUS if by_dma else STORAGE, args=args[2:],
+              append="ata_piix.prefer_ms_hyperv=0" if by_dma else "")
+    for c in range(cpus):
+        g.expect(rf"WRITER {c} RUNS")
+        g.seen = 0
+    for i in range(2):
+        g.send(f"\x1dsave {state}{i}\r")
+        g.expect(r"saved; the machine is paused", seconds=60)
+        g.send("quit\r")
+        g.ends(0)
+        g = Guest(t, "cloud-amd64", None, cpus=cpus, memory="256M", terminal=True, args=args,
+                  restore=f"{state}{i}")
+        time.sleep(1.5)
+    g.verdicts()
+    g.ends(0)
+    g.no_complaints()
+    for path in paths:
+        fsck(t, path)
+
+
+main()
