@@ -42,6 +42,7 @@ demo: all
 test: all
 	@tools/install-deps guests test
 	@$(MESON_TEST) --suite fast --num-processes $(JOBS)
+	@$(MESON_TEST) --suite peers --num-processes 1
 	@tools/guests-ready $(BUILD)
 	@$(MESON_TEST) --suite guests --num-processes 1
 

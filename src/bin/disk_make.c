@@ -107,7 +107,7 @@ static int verify(struct disk_cmd *c, struct disk *a, struct disk *b)
     int r = disk_compare(a, b, progress_job(c, "comparing "), &at, &c->err);
 
     progress_end(c);
-    if (r == 0)
+    if (r == 0 && at < a->size) /* behind it a device may hold anything */
         return err_set(&c->err, EIO, "the copy differs at byte %llu: it is not kept",
                        (unsigned long long)at);
     return r < 0 ? r : 0;
@@ -116,13 +116,22 @@ static int verify(struct disk_cmd *c, struct disk *a, struct disk *b)
 static int to_device(struct disk_cmd *c, struct disk *from, const char *path)
 {
     struct disk *to;
-    int r = disk_open(c->io, path,
+    int r;
+
+    if (!c->replace)
+        return err_set(&c->err, EEXIST, "'%s' is a block device: what it holds would be lost "
+                       "(--replace to mean it)", path);
+    r = disk_open(c->io, path,
                       &(struct disk_open){ .writable = true, .format = DISK_FMT_RAW,
                                            .direct = c->direct }, &to, &c->err);
 
     if (r < 0)
         return r;
-    r = disk_copy(from, to, false, progress_job(c, "converting"), &c->err);
+    if (to->size < from->size)
+        r = err_set(&c->err, ENOSPC, "'%s' is too small: it has %llu bytes, the source %llu", path,
+                    (unsigned long long)to->size, (unsigned long long)from->size);
+    else
+        r = disk_copy(from, to, false, progress_job(c, "converting"), &c->err);
     progress_end(c);
     if (r == 0 && c->compare)
         r = verify(c, from, to);

@@ -10,6 +10,7 @@
 
 #define SLOTS   4
 #define PIECE   (512 * KIB) /* fits the caches of the CPU: read, look and write stay warm */
+#define ZERO_PIECE (64 * MIB) /* of what has no data: the target clears it */
 #define CLUSTER 4096u       /* zeros are left out in these units */
 
 int disk_job_step(const struct disk_job *job, uint64_t done, uint64_t total, struct err *err)
@@ -82,7 +83,7 @@ static void slot_done(struct disk_rq *rq, int err)
 }
 
 /* The next piece of the extents that were looked up; false: no more. */
-static bool next_piece(struct copy *c, uint64_t *ret_off, uint64_t *ret_len)
+static bool next_piece(struct copy *c, uint64_t *ret_off, uint64_t *ret_len, bool *ret_data)
 {
     while (c->i_ext < c->n_ext) {
         struct disk_extent *x = &c->ext[c->i_ext];
@@ -91,7 +92,9 @@ static bool next_piece(struct copy *c, uint64_t *ret_off, uint64_t *ret_len)
             continue;
         }
         /* End where the blocks of most formats end, so that few pieces are split. */
-        uint64_t len = MIN(PIECE - x->off % PIECE, x->len);
+        *ret_data = x->kind == DISK_EXT_DATA;
+        uint64_t most = *ret_data ? PIECE : ZERO_PIECE;
+        uint64_t len = MIN(most - x->off % most, x->len);
         *ret_off = x->off;
         *ret_len = len;
         x->off += len;
@@ -129,22 +132,34 @@ static int look_up(struct copy *c)
 static void slot_read(struct slot *s)
 {
     struct copy *c = s->c;
+    bool data;
 
     s->flying = false;
-    if (c->err || !next_piece(c, &s->off, &s->len)) {
+    if (c->err || !next_piece(c, &s->off, &s->len, &data)) {
         if (--c->flying == 0)
             c->finished = true;
         return;
     }
     s->flying = true;
     s->at = 0;
+    s->rq.done = slot_done;
+    if (!data) { /* the target may hold something there */
+        s->at = s->len;
+        s->rq.op = DISK_WRITE_ZEROES;
+        s->rq.flags = DISK_UNMAP;
+        s->rq.off = s->off;
+        s->rq.len = s->len;
+        s->rq.n_iov = 0;
+        disk_submit(c->to, &s->rq);
+        return;
+    }
     s->iov = (struct iovec){ s->buf, s->len };
+    s->rq.flags = 0;
     s->rq.op = DISK_READ;
     s->rq.off = s->off;
     s->rq.len = s->len;
     s->rq.iov = &s->iov;
     s->rq.n_iov = 1;
-    s->rq.done = slot_done;
     disk_submit(c->from, &s->rq);
 }
 

@@ -323,8 +323,12 @@ int disk_new_begin(struct disk_io *io, const char *path, const struct disk_creat
     struct stat st;
     char tmp[PATH_MAX];
 
-    if (!c->replace && lstat(path, &st) == 0)
-        return err_set(err, EEXIST, "'%s' is there already", path);
+    if (lstat(path, &st) == 0) {
+        if (!c->replace)
+            return err_set(err, EEXIST, "'%s' is there already", path);
+        if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+            return err_set(err, ENOTSUP, "'%s' is not a file: it cannot be replaced", path);
+    }
     uint8_t id[16];
     guid_random(id);
     const char *slash = strrchr(path, '/');

@@ -363,14 +363,11 @@ static int file_load(struct file *f, const char *path, unsigned flags, struct er
         if (r < 0)
             return r;
         if (flags & FILE_WRITABLE) { /* fails while it is mounted or part of an array */
-            AUTO(close_fd_p) int excl = open(path, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+            int excl = open(path, open_flags(flags) | O_EXCL);
             if (excl < 0)
                 return err_errno(err, errno, "'%s' is used by the host", path);
-            close(f->fd);
-            f->fd = open(path, open_flags(flags) | O_EXCL);
-            close_fd_p(&excl);
-            if (f->fd < 0)
-                return err_errno(err, errno, "'%s'", path);
+            close(f->fd); /* and with it the lock */
+            f->fd = excl;
             if (!(flags & FILE_NO_LOCK) && (r = image_lock(f->fd, path, true, err)) < 0)
                 return r;
         }
