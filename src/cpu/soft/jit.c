@@ -238,7 +238,7 @@ static bool read_block(struct xlate *t)
                 u->emit = NULL, u->ends = true;
         }
         if (!u->emit)
-            u->makes = u->reads = u->faults = u->leaves = false;
+            u->makes = u->partial = u->reads = u->faults = u->leaves = false;
         else
             native++;
         off += u->in.len;
@@ -260,6 +260,22 @@ static void find_labels(struct xlate *t)
         for (unsigned k = 0; k < t->n; k++)
             if (t->insn[k].off == u->delta && t->insn[k].emit)
                 t->insn[k].label = true;
+    }
+}
+
+/* Whose flags does nobody see?  Who may leave, and the interpreter, see them all. */
+static void find_live(struct xlate *t)
+{
+    bool live = true;
+
+    for (unsigned i = t->n; i-- > 0;) {
+        struct jit_insn *u = &t->insn[i];
+
+        u->live = live;
+        if (u->makes && !u->partial)
+            live = false;
+        if (u->reads || u->faults || u->leaves || u->label || !u->emit)
+            live = true;
     }
 }
 
@@ -392,6 +408,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     if (!read_block(&t))
         return;
     find_labels(&t);
+    find_live(&t);
     if (!put_block(&t, resumes, &n))
         return;
     j->used[region] = ALIGN_UP((size_t)(t.a.p - room), 16u);

@@ -65,7 +65,7 @@ static void as_accumulator(struct insn *in)
 
 static void no_flags(struct jit_insn *u)
 {
-    u->reads = u->makes = false;
+    u->reads = u->makes = u->partial = false;
 }
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
@@ -158,7 +158,7 @@ static bool one_operand(struct jit_insn *u, unsigned opc, unsigned ext, unsigned
         return false;
     u->ext = (uint8_t)ext;
     if (opc >= 0xfe) {
-        u->reads = u->makes = true;
+        u->partial = u->makes = true;
     } else if (ext == 3) {
         u->makes = true;
         if (!is_memory(&u->in))
@@ -176,7 +176,8 @@ static bool shift(struct jit_insn *u, unsigned size, bool imm)
     if (!rm_op(u, opc, size, 0, ACC_RW))
         return false;
     u->makes = true;
-    u->reads = op < 4 || !imm || !count; /* rotates keep some; CL may be 0 */
+    u->reads = op == 2 || op == 3; /* through CF */
+    u->partial = op < 4 || !imm || !count; /* CL may be 0 */
     if (opc == 0xc0 || opc == 0xc1)
         immediate(u, 1);
     return true;
@@ -386,7 +387,8 @@ static bool map_1(struct jit_insn *u, uint32_t mode)
     case 0xe8: return stack(u, emit_call, mode, 0) && direct(u, emit_call) && special(u, emit_call, wide ? 8 : 4);
     case 0xe9: case 0xeb: return direct(u, emit_jmp);
     case 0xf5: case 0xf8: case 0xf9:
-        u->reads = u->makes = true;
+        u->reads = op == 0xf5;
+        u->partial = u->makes = true;
         return special(u, emit_byte, 0);
     case 0xf6: case 0xf7: return group3(u, size);
     case 0xfe: case 0xff:
@@ -410,7 +412,7 @@ static bool bit_op(struct jit_insn *u, unsigned opc, bool imm, unsigned kind)
     if (is_memory(in) && !imm)
         return false; /* a string of bits */
     u->rm_register = true;
-    u->reads = u->makes = true;
+    u->partial = u->makes = true;
     return rm_op(u, OPC_0F | opc, in->op_size, imm ? 0 : ACC_R, kind ? ACC_RW : ACC_R) &&
            (!imm || immediate(u, 1));
 }
@@ -437,10 +439,10 @@ static bool map_0f(struct jit_insn *u, uint32_t mode)
     case 0xab: case 0xb3: case 0xbb: return bit_op(u, op, false, 1);
     case 0xba: return (in->reg & 7) >= 4 && bit_op(u, op, true, in->reg & 3);
     case 0xa4: case 0xac:
-        u->reads = u->makes = true;
+        u->partial = u->makes = true;
         return rm_op(u, OPC_0F | op, in->op_size, ACC_R, ACC_RW) && immediate(u, 1);
     case 0xa5: case 0xad:
-        u->reads = u->makes = true;
+        u->partial = u->makes = true;
         return rm_op(u, OPC_0F | op, in->op_size, ACC_R, ACC_RW);
     case 0xaf:
         u->makes = true;
@@ -469,7 +471,7 @@ static bool map_0f(struct jit_insn *u, uint32_t mode)
         u->makes = true;
         return rm_op(u, OPC_0F | OPC_F3 | op, in->op_size, ACC_W, ACC_R);
     case 0xbc: case 0xbd: /* some flags, and BSF's target, may stay */
-        u->reads = u->makes = true;
+        u->partial = u->makes = true;
         return rm_op(u, OPC_0F | rep | op, in->op_size, ACC_RW, ACC_R);
     case 0xc3:
         if (!is_memory(in) || (in->prefixes & (PFX_66 | PFX_REP | PFX_REPNE)))
@@ -483,7 +485,7 @@ static bool map_0f(struct jit_insn *u, uint32_t mode)
         u->mem_size = u->size * 2;
         u->aligned = u->size == 8;
         u->emit = emit_cmpxchg8b;
-        u->reads = u->makes = true;
+        u->partial = u->makes = true;
         written(u, RAX);
         written(u, RDX);
         return true;
@@ -545,7 +547,8 @@ void jit_classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
 {
     if (!classify(vp, u, mode)) {
         u->emit = NULL;
-        u->makes = u->reads = u->faults = u->leaves = false;
+        no_flags(u);
+        u->faults = u->leaves = false;
         u->writes = 0;
     }
 }

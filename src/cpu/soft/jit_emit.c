@@ -160,8 +160,7 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
 
     if (is_memory(in))
         memory_operand(t, u);
-    if (u->reads)
-        flags_to_host(t);
+    flags_for(t);
     if (is_memory(in)) {
         rm = rm_mem(H_R11, 0);
     } else if (u->rm_x) {
@@ -207,7 +206,7 @@ void emit_nothing(struct xlate *t, struct jit_insn *u)
 
 void emit_byte(struct xlate *t, struct jit_insn *u) /* CLC, STC, CMC */
 {
-    flags_to_host(t);
+    flags_for(t);
     asm_8(A, u->in.opcode);
 }
 
@@ -344,7 +343,7 @@ void emit_cmpxchg(struct xlate *t, struct jit_insn *u)
 void emit_cmpxchg8b(struct xlate *t, struct jit_insn *u)
 {
     memory_operand(t, u);
-    flags_to_host(t);
+    flags_for(t);
     get(t, H_RAX, RAX);
     asm_op(A, u->opc, 1, rm_mem(H_R11, 0), 0);
     set(t, RAX, H_RAX);

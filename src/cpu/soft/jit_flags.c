@@ -28,7 +28,7 @@ bool flags_survive(const struct xlate *t)
                 return false;
             in_host = false;
         }
-        if (u->reads) {
+        if (u->reads || (u->partial && u->live)) {
             if (!in_host && !by_recipe)
                 return false;
             in_host = true;
@@ -48,7 +48,7 @@ void flags_made(struct xlate *t)
     t->in_host = true;
     t->kept = false;
     t->recipe = u->recipe;
-    if (!flags_survive(t))
+    if (u->live && !flags_survive(t))
         flags_keep(t);
 }
 
@@ -73,6 +73,15 @@ void flags_keep(struct xlate *t)
     }
     flags_store(&t->a);
     t->kept = true;
+}
+
+/* What the current instruction reads, or leaves as it is. */
+void flags_for(struct xlate *t)
+{
+    const struct jit_insn *u = &t->insn[t->i];
+
+    if (u->reads || (u->partial && u->live))
+        flags_to_host(t);
 }
 
 void flags_to_host(struct xlate *t)
@@ -133,6 +142,15 @@ void flags_replay(struct asm_buf *a, const struct recipe *r)
             return;
         }
         break;
+    }
+    if (left.reg != H_NONE && (r->kind == RECIPE_RESULT || r->kind == RECIPE_TEST)) {
+        asm_op(a, sized(X_TEST_MR, r->size), left.reg, r->kind == RECIPE_TEST ? place_of(r->b) : left,
+               0);
+        return;
+    }
+    if (left.reg != H_NONE && r->kind == RECIPE_CMP) {
+        group1(a, G_CMP, left.reg, r);
+        return;
     }
     asm_op(a, X_MOV_RM | OPC_W, H_RAX, left, 0);
     switch (r->kind) {

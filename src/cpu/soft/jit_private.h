@@ -65,7 +65,9 @@ struct jit_insn {
     bool reg_high, rm_high; /* AH, CH, DH, BH */
     bool rm_register;       /* r/m may not become a memory operand when it is a register */
     bool aligned;           /* 16 bytes */
-    bool reads, makes;      /* arithmetic flags; who writes but some reads the others */
+    bool reads, makes;      /* arithmetic flags */
+    bool partial;           /* makes some, and the others stay */
+    bool live;              /* flags behind it matter to somebody */
     bool faults;            /* may leave by a side exit */
     bool leaves;            /* may leave the block: flags must be in the VP */
     bool ends, resume;      /* the interpreter: ends the block; op_resume is behind it */
@@ -135,6 +137,7 @@ bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 bool flags_survive(const struct xlate *t); /* of those just made: without being kept */
 void flags_made(struct xlate *t);
 void flags_to_host(struct xlate *t);
+void flags_for(struct xlate *t);
 void flags_keep(struct xlate *t);
 void flags_replay(struct asm_buf *a, const struct recipe *r);
 void flags_store(struct asm_buf *a);
