@@ -552,21 +552,48 @@ static bool form_ok(const struct soft_vp *vp, const struct insn *in, const struc
     return true;
 }
 
-bool avx_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, struct stub *s)
+static unsigned size_of(const struct insn *in, const struct avx_row *row)
 {
-    const struct avx_row *row = in->prefixes & PFX_VEX ? avx_row(in) : NULL;
-    bool reg = in->mod == 3, wide = in->rex & 8;
-    unsigned size;
+    unsigned size = row->size;
 
-    if (!row || !form_ok(vp, in, row))
-        return false;
-    size = row->size;
     if (in->vex_l && !(row->flags & V_FIX))
         size *= 2;
     if (in->map == MAP_0F && in->opcode == 0x12 && in->vex_pp == PF2 && in->vex_l)
         size = 32;
-    if (wide && (row->flags & V_WIDE) && size == 4)
+    if ((in->rex & 8) && (row->flags & V_WIDE) && size == 4)
         size = 8;
+    return size;
+}
+
+bool avx_form(const struct soft_vp *vp, const struct insn *in, struct avx_form *ret)
+{
+    static const uint8_t kinds[] = {
+        [V_3] = AVX_VECTOR, [V_3R] = AVX_VECTOR, [V_2] = AVX_VECTOR, [V_MOVS] = AVX_VECTOR,
+        [V_FMA] = AVX_VECTOR, [V_IS4] = AVX_VECTOR, [V_CMP] = AVX_FLAGS, [V_STR] = AVX_STRING,
+        [V_ST] = AVX_STORE, [V_STQ] = AVX_STORE, [V_STS] = AVX_STORE, [V_OUT] = AVX_STORE,
+        [V_SHIFT] = AVX_SHIFT, [V_FROM_G] = AVX_FROM_G, [V_INS_G] = AVX_FROM_G,
+        [V_TO_G] = AVX_TO_G, [V_TO_GR] = AVX_TO_G, [V_EXT] = AVX_EXT,
+    };
+    const struct avx_row *row = in->prefixes & PFX_VEX ? avx_row(in) : NULL;
+
+    if (!row || !form_ok(vp, in, row))
+        return false;
+    ret->kind = kinds[row->shape];
+    ret->size = (uint8_t)size_of(in, row);
+    ret->align = row->flags & V_AL ? (uint8_t)(ret->size - 1) : 0;
+    ret->xm = row->flags & V_FP;
+    return true;
+}
+
+bool avx_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, struct stub *s)
+{
+    const struct avx_row *row = in->prefixes & PFX_VEX ? avx_row(in) : NULL;
+    bool reg = in->mod == 3;
+    unsigned size;
+
+    if (!row || !form_ok(vp, in, row))
+        return false;
+    size = size_of(in, row);
     op->form = reg ? FPU_REG : FPU_LOAD;
     op->size = (uint8_t)size;
     op->align = row->flags & V_AL ? (uint8_t)(size - 1) : 0;

@@ -118,6 +118,8 @@ struct soft_fpu {
     uint64_t xcr0;
 };
 
+enum vectors_live { VECTORS_NONE, VECTORS_XMM, VECTORS_YMM };
+
 struct soft_vp {
     /* The hottest first: handlers and translated code reach them with short displacements. */
     uint64_t gpr[GPRS];
@@ -134,7 +136,7 @@ struct soft_vp {
     uint64_t rflags;         /* arithmetic bits are lazy inside blocks */
     uint64_t fetch_low;      /* low bits of tags of the fetch table: generation, user */
     uint32_t mode;           /* enum mode_bit, kept by soft_mode_changed() */
-    bool xmm_live;           /* translated code has XMM in the host's registers (jit.h) */
+    uint8_t vectors_live;    /* enum vectors_live: translated code has them in the host's registers */
     uint8_t cpl;
     uint8_t shadow;          /* 1: STI holds interrupts off for one instruction; 2: MOV SS, traps too */
     bool nmi_masked;

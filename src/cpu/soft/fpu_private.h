@@ -81,6 +81,22 @@ static inline uint16_t fpu_off_gpr(unsigned n)
 /* *op and the body of its code (s->kind set, s->op == op), or false: no such operation. */
 bool sse_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, struct stub *s);
 bool avx_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, struct stub *s);
+/* The same for who runs the guest's VEX instruction as it is: what it is, or false. */
+enum avx_kind {
+    AVX_VECTOR, /* r = op(..., m) */
+    AVX_FLAGS,  /* flags = op(r, m) */
+    AVX_STRING, /* the same, and ECX or XMM0 */
+    AVX_STORE,  /* m = op(r) */
+    AVX_SHIFT,  /* vvvv = op(m) */
+    AVX_FROM_G, /* r = op(..., general m) */
+    AVX_TO_G,   /* general r = op(m) */
+    AVX_EXT,    /* general m = op(r) */
+};
+struct avx_form {
+    uint8_t kind, size, align; /* bytes of m in memory; mask of address bits that must be 0 */
+    bool xm;                   /* may raise #XM */
+};
+bool avx_form(const struct soft_vp *vp, const struct insn *in, struct avx_form *ret);
 bool x87_pick(const struct insn *in, struct fpu_op *op, struct stub *s);
 
 /* fpu.h says what it is; this makes it of an operation. */

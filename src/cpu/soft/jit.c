@@ -5,6 +5,7 @@
  * ways out to the interpreter.  Memory is a memfd mapped twice, so no page is writable and executable.
  * Called: code.c. */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "cpu/soft/ops_flow.h"
 
 #define JIT_SIZE    (CODE_REGIONS * JIT_REGION_SIZE)
-#define COMMON_SIZE 4096 /* at the start of region 0 */
+#define COMMON_SIZE 8192 /* at the start of region 0 */
 #define BLOCK_ROOM  (24 * 1024) /* host code of any one block is less */
 
 /* ---- common code ----------------------------------------------------------------------------- */
@@ -39,25 +40,50 @@ static void move_all(struct asm_buf *a, unsigned opc)
             asm_op(a, opc | OPC_W, host_of(g), slot_of(g), 0);
 }
 
-static void move_xmm(struct asm_buf *a, unsigned opc, bool live)
+enum { MOVAPS_LOAD = 0x28, MOVAPS_STORE = 0x29 };
+
+static void move_vectors(struct asm_buf *a, unsigned opc, bool ymm)
 {
-    for (unsigned i = 0; i < 16; i++)
-        asm_op(a, OPC_0F | opc, i, rm_mem(H_RBP, VP_AT(fpu.ymm) + (int)i * 32), 0);
-    asm_op(a, 0xc6 | OPC_BYTE_RM, 0, IN_VP(xmm_live), 1);
+    for (unsigned i = 0; i < 16; i++) {
+        struct host_rm m = rm_mem(H_RBP, VP_AT(fpu.ymm) + (int)i * 32);
+
+        if (ymm)
+            asm_vex(a, 1, 0, 0, 1, opc, i, 0, m, 0);
+        else
+            asm_op(a, OPC_0F | opc, i, m, 0);
+    }
+}
+
+static void set_live(struct asm_buf *a, unsigned live)
+{
+    asm_op(a, 0xc6 | OPC_BYTE_RM, 0, IN_VP(vectors_live), 1);
     asm_8(a, live);
+}
+
+static uint8_t *if_live(struct asm_buf *a, unsigned live, unsigned cc)
+{
+    asm_op(a, 0x80 | OPC_BYTE_RM, G_CMP, IN_VP(vectors_live), 1);
+    asm_8(a, live);
+    return asm_jcc_later(a, cc);
 }
 
 /* All guest registers to the VP; what a compiled function keeps is restored.  RDI = VP */
 static void put_spill(struct asm_buf *a)
 {
-    uint8_t *dry;
+    uint8_t *dry, *ymm, *done;
 
     move_all(a, X_MOV_MR);
-    asm_op(a, 0x80 | OPC_BYTE_RM, G_CMP, IN_VP(xmm_live), 1);
-    asm_8(a, 0);
-    dry = asm_jcc_later(a, CC_E);
-    move_xmm(a, 0x29, false); /* movaps */
+    dry = if_live(a, VECTORS_XMM, CC_B);
+    ymm = asm_jcc_later(a, CC_A);
+    move_vectors(a, MOVAPS_STORE, false);
+    set_live(a, VECTORS_NONE);
+    done = asm_jmp_later(a);
+    asm_land(a, ymm);
+    move_vectors(a, MOVAPS_STORE, true);
+    asm_put(a, 0x77f8c5, 3); /* vzeroupper */
+    set_live(a, VECTORS_NONE);
     asm_land(a, dry);
+    asm_land(a, done);
     asm_op(a, X_LEA | OPC_W, H_RDI, rm_mem(H_RBP, -VP_BIAS), 0);
     for (unsigned i = ARRAY_LEN(saved); i-- > 0;)
         pop(a, saved[i]);
@@ -70,11 +96,12 @@ static void put_jmp_c(struct asm_buf *a, op_fn *to)
     asm_op(a, 0xff, 4, rm_reg(H_RAX), 0);
 }
 
-static void put_common(struct jit *j)
+static bool put_common(struct jit *j)
 {
     struct asm_buf a = { .start = j->write, .p = j->write, .end = j->write + COMMON_SIZE,
                          .run = j->run - j->write };
     struct jit_common *c = &j->common;
+    uint8_t *dry;
 
     c->enter = asm_here(&a);
     for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
@@ -108,10 +135,19 @@ static void put_common(struct jit *j)
     put_spill(&a);
     put_jmp_c(&a, run_jump_slow);
 
-    c->load_xmm = asm_here(&a);
-    move_xmm(&a, 0x28, true);
+    c->load[VECTORS_XMM] = asm_here(&a);
+    move_vectors(&a, MOVAPS_LOAD, false);
+    set_live(&a, VECTORS_XMM);
+    asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0);
+    c->load[VECTORS_YMM] = asm_here(&a);
+    dry = if_live(&a, VECTORS_XMM, CC_NE);
+    move_vectors(&a, MOVAPS_STORE, false);
+    asm_land(&a, dry);
+    move_vectors(&a, MOVAPS_LOAD, true);
+    set_live(&a, VECTORS_YMM);
     asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0);
     j->used[0] = COMMON_SIZE;
+    return !a.full;
 }
 
 int jit_new(struct jit **ret, void *room, unsigned threshold)
@@ -139,7 +175,8 @@ int jit_new(struct jit **ret, void *room, unsigned threshold)
     j->write = w;
     j->run = x;
     j->threshold = threshold;
-    put_common(j);
+    if (!put_common(j))
+        abort(); /* a matter of COMMON_SIZE alone */
     *ret = j;
     return 0;
 }
@@ -280,7 +317,7 @@ static void find_live(struct xlate *t)
 }
 
 /* Where the block is entered: by the interpreter at operation 'op', or in registers behind that. */
-static const void *put_entry(struct xlate *t, bool sse)
+static const void *put_entry(struct xlate *t, unsigned vectors)
 {
     struct asm_buf *a = &t->a;
     const void *entry;
@@ -288,14 +325,11 @@ static const void *put_entry(struct xlate *t, bool sse)
     entry = asm_here(a);
     asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(asm_here(a) + 12), 0); /* 7 bytes, and the jump's 5 */
     asm_jmp(a, t->jit->common.enter);
-    if (sse) {
-        uint8_t *live;
+    if (vectors) {
+        uint8_t *live = if_live(a, vectors, CC_AE);
 
-        asm_op(a, 0x80 | OPC_BYTE_RM, G_CMP, IN_VP(xmm_live), 1);
-        asm_8(a, 0);
-        live = asm_jcc_later(a, CC_NE);
         asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(asm_here(a) + 12), 0);
-        asm_jmp(a, t->jit->common.load_xmm);
+        asm_jmp(a, t->jit->common.load[vectors]);
         asm_land(a, live);
     }
     return entry;
@@ -339,11 +373,13 @@ struct resume {
 static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
 {
     unsigned n = 0;
-    bool sse = false, open = true;
+    unsigned vectors = VECTORS_NONE;
+    bool open = true;
 
     for (unsigned i = 0; i < t->n; i++)
-        sse |= t->insn[i].emit && t->insn[i].sse;
-    resumes[n++] = (struct resume){ 0, put_entry(t, sse) };
+        if (t->insn[i].emit)
+            vectors = MAX(vectors, t->insn[i].vectors);
+    resumes[n++] = (struct resume){ 0, put_entry(t, vectors) };
     flags_at_label(t);
     for (t->i = 0; t->i < t->n && !t->bad; t->i++) {
         struct jit_insn *u = &t->insn[t->i];
@@ -362,7 +398,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
             unsigned k = u->op;
             while (t->block->ops[k].run != op_resume)
                 k++;
-            resumes[n++] = (struct resume){ (uint16_t)k, put_entry(t, sse) };
+            resumes[n++] = (struct resume){ (uint16_t)k, put_entry(t, vectors) };
             flags_at_label(t);
             continue;
         }

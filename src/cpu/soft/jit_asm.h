@@ -84,12 +84,41 @@ static inline void asm_32(struct asm_buf *a, uint32_t v)
     asm_put(a, v, 4);
 }
 
+/* ModRM, SIB and displacement. */
+static inline void asm_modrm(struct asm_buf *a, unsigned reg, struct host_rm rm, unsigned imm)
+{
+    unsigned r = (reg & 7) << 3;
+
+    if (rm.reg != H_NONE) {
+        asm_8(a, 0xc0 | r | (rm.reg & 7u));
+    } else if (rm.at) {
+        asm_8(a, r | 5);
+        asm_32(a, (uint32_t)((intptr_t)rm.at - (intptr_t)asm_here(a) - 4 - (int)imm));
+    } else if (rm.base == H_NONE) { /* [index * scale + disp32] or [disp32] */
+        asm_8(a, r | 4);
+        asm_8(a, (unsigned)rm.scale << 6 | (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | 5);
+        asm_32(a, (uint32_t)rm.disp);
+    } else {
+        bool sib = rm.index != H_NONE || (rm.base & 7) == H_RSP;
+        unsigned mod = rm.disp == 0 && (rm.base & 7) != H_RBP ? 0
+                       : rm.disp == (int8_t)rm.disp           ? 1
+                                                              : 2;
+
+        asm_8(a, mod << 6 | r | (sib ? 4 : rm.base & 7u));
+        if (sib)
+            asm_8(a, (unsigned)rm.scale << 6 |
+                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | (rm.base & 7u));
+        if (mod)
+            asm_put(a, (uint32_t)rm.disp, mod == 1 ? 1 : 4);
+    }
+}
+
 /* One instruction with a ModRM; 'imm' bytes of immediate follow (the caller puts them). */
 static inline void asm_op(struct asm_buf *a, unsigned opc, unsigned reg, struct host_rm rm,
                           unsigned imm)
 {
     bool memory = rm.reg == H_NONE;
-    unsigned rex = (opc & OPC_W ? 8 : 0) | (reg >> 3 & 1) << 2, r = (reg & 7) << 3;
+    unsigned rex = (opc & OPC_W ? 8 : 0) | (reg >> 3 & 1) << 2;
 
     if (memory)
         rex |= (rm.index != H_NONE ? (rm.index >> 3 & 1u) << 1 : 0) |
@@ -114,28 +143,21 @@ static inline void asm_op(struct asm_buf *a, unsigned opc, unsigned reg, struct 
     case OPC_0F3A: asm_put(a, 0x3a0f, 2); break;
     }
     asm_8(a, opc);
-    if (!memory) {
-        asm_8(a, 0xc0 | r | (rm.reg & 7u));
-    } else if (rm.at) {
-        asm_8(a, r | 5);
-        asm_32(a, (uint32_t)((intptr_t)rm.at - (intptr_t)asm_here(a) - 4 - (int)imm));
-    } else if (rm.base == H_NONE) { /* [index * scale + disp32] or [disp32] */
-        asm_8(a, r | 4);
-        asm_8(a, (unsigned)rm.scale << 6 | (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | 5);
-        asm_32(a, (uint32_t)rm.disp);
-    } else {
-        bool sib = rm.index != H_NONE || (rm.base & 7) == H_RSP;
-        unsigned mod = rm.disp == 0 && (rm.base & 7) != H_RBP ? 0
-                       : rm.disp == (int8_t)rm.disp           ? 1
-                                                              : 2;
+    asm_modrm(a, reg, rm, imm);
+}
 
-        asm_8(a, mod << 6 | r | (sib ? 4 : rm.base & 7u));
-        if (sib)
-            asm_8(a, (unsigned)rm.scale << 6 |
-                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | (rm.base & 7u));
-        if (mod)
-            asm_put(a, (uint32_t)rm.disp, mod == 1 ? 1 : 4);
-    }
+/* The same with a VEX prefix: 'pp' and 'map' as it counts them, 'v' the register of vvvv. */
+static inline void asm_vex(struct asm_buf *a, unsigned map, unsigned pp, unsigned w, unsigned l,
+                           unsigned opcode, unsigned reg, unsigned v, struct host_rm rm, unsigned imm)
+{
+    unsigned x = rm.reg == H_NONE && rm.index != H_NONE ? rm.index >> 3 & 1u : 0;
+    unsigned b = rm.reg != H_NONE ? rm.reg >> 3 & 1u : rm.base != H_NONE ? rm.base >> 3 & 1u : 0;
+
+    asm_8(a, 0xc4);
+    asm_8(a, (~reg >> 3 & 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | map);
+    asm_8(a, w << 7 | (~v & 15) << 3 | l << 2 | pp);
+    asm_8(a, opcode);
+    asm_modrm(a, reg, rm, imm);
 }
 
 static inline void asm_jmp(struct asm_buf *a, const void *to)

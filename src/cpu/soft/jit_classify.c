@@ -483,7 +483,7 @@ static bool map_0f(struct jit_insn *u, uint32_t mode)
         if (!rm_op(u, OPC_0F | op, in->op_size == 8 ? 8 : 4, 0, ACC_RW))
             return false;
         u->mem_size = u->size * 2;
-        u->aligned = u->size == 8;
+        u->align = u->size == 8 ? 15 : 0;
         u->emit = emit_cmpxchg8b;
         u->partial = u->makes = true;
         written(u, RAX);
@@ -495,6 +495,48 @@ static bool map_0f(struct jit_insn *u, uint32_t mode)
         return in->op_size >= 4 && special(u, emit_bswap, in->op_size);
     default: return false;
     }
+}
+
+/* BMI1 and BMI2, but MULX */
+static bool bmi(struct jit_insn *u)
+{
+    const struct insn *in = &u->in;
+    unsigned size = in->rex & 8 ? 8 : 4;
+    bool shiftx = in->map == MAP_0F38 && in->opcode == 0xf7 && in->vex_pp;
+
+    if (in->vex_l)
+        return false;
+    if (in->map == MAP_0F3A && in->opcode == 0xf0 && in->vex_pp == 3 && !in->vvvv) /* RORX */
+        return rm_op(u, 0, size, ACC_W, ACC_R) && immediate(u, 1);
+    if (in->map != MAP_0F38)
+        return false;
+    switch (in->opcode) {
+    case 0xf2: /* ANDN */
+        if (in->vex_pp)
+            return false;
+        u->makes = true;
+        break;
+    case 0xf3: /* BLSR, BLSMSK, BLSI: vvvv is the target */
+        if (in->vex_pp || (in->reg & 7) < 1 || (in->reg & 7) > 3 || host_of(in->vvvv) == H_NONE)
+            return false;
+        u->makes = true;
+        u->vex_general = true;
+        if (!rm_op(u, 0, size, 0, ACC_R))
+            return false;
+        written(u, in->vvvv);
+        return true;
+    case 0xf5: /* BZHI, PEXT, PDEP */
+        if (in->vex_pp == 1)
+            return false;
+        u->makes = !in->vex_pp;
+        break;
+    case 0xf7: /* BEXTR, SHLX, SARX, SHRX */
+        u->makes = !shiftx;
+        break;
+    default: return false;
+    }
+    u->vex_general = true;
+    return rm_op(u, 0, size, ACC_W, ACC_R);
 }
 
 /* What may have a LOCK prefix, in its memory form.  XCHG locks without. */
@@ -517,19 +559,25 @@ static bool classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
     struct insn *in = &u->in;
     bool ok;
 
-    if (!(mode & MODE_FLAT) || (mode & MODE_SIZE) == MODE_16 || (in->prefixes & PFX_VEX))
+    if (!(mode & MODE_FLAT) || (mode & MODE_SIZE) == MODE_16)
         return false;
     if (is_memory(in) && !address_known(in, mode))
         return false;
     if ((in->prefixes & PFX_LOCK) && !may_lock(in))
         return false;
+    if (in->prefixes & PFX_VEX) {
+        ok = bmi(u) || jit_classify_avx(vp, u, mode);
+        u->faults = is_memory(in);
+        return ok;
+    }
     ok = in->map == MAP_1    ? map_1(u, mode)
          : in->map == MAP_0F ? map_0f(u, mode)
                              : false;
     if (!ok) {
         u->writes = 0;
         no_flags(u);
-        u->faults = u->leaves = u->aligned = u->rm_register = u->reg_high = u->rm_high = false;
+        u->faults = u->leaves = u->rm_register = u->reg_high = u->rm_high = false;
+        u->align = 0;
         u->recipe.kind = RECIPE_NONE;
         u->imm_n = 0;
         ok = !(in->prefixes & PFX_LOCK) && jit_classify_sse(vp, u, mode);

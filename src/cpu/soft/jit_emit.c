@@ -128,9 +128,9 @@ _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag)
 static void memory_operand(struct xlate *t, const struct jit_insn *u)
 {
     jit_address(t, &u->in);
-    if (u->aligned) {
+    if (u->align) {
         asm_op(A, 0xf6 | OPC_BYTE_RM, 0, rm_reg(H_R11), 1); /* test $15, %r11b */
-        asm_8(A, 15);
+        asm_8(A, u->align);
         jit_side(t, CC_NE);
     }
     jit_tlb(t, u->mem_size, u->rm_acc & ACC_W);
@@ -149,6 +149,17 @@ static struct host_rm high_byte(struct xlate *t, unsigned name)
     asm_op(A, X_MOV_RM, H_RAX, place_of(name - 4), 0);
     asm_op(A, OPC_0F | 0xb6, H_RAX, rm_reg(H_RSP), 0); /* movzbl %ah, %eax */
     return rm_reg(H_RAX);
+}
+
+/* The host register of VEX.vvvv: RAX at most is also the target, which is written last. */
+static unsigned vex_register(struct xlate *t, const struct jit_insn *u)
+{
+    if (!u->vex_general)
+        return u->in.vvvv;
+    if (host_of(u->in.vvvv) != H_NONE)
+        return host_of(u->in.vvvv);
+    load_slot(t, H_RAX, u->in.vvvv);
+    return H_RAX;
 }
 
 void emit_rm(struct xlate *t, struct jit_insn *u)
@@ -191,7 +202,11 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
             back_reg = u->reg_acc & ACC_W;
         }
     }
-    asm_op(A, u->opc, reg, rm, u->imm_n);
+    if (in->prefixes & PFX_VEX)
+        asm_vex(A, in->map, in->vex_pp, in->rex >> 3 & 1, in->vex_l, in->opcode, reg,
+                vex_register(t, u), rm, u->imm_n);
+    else
+        asm_op(A, u->opc, reg, rm, u->imm_n);
     if (u->imm_n)
         asm_put(A, in->imm, u->imm_n);
     if (back_rm)

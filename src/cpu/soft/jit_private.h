@@ -4,7 +4,7 @@
  *
  * Registers of host code: RBP is the VP (VP_BIAS bytes into it), RSP the C stack, RAX and R11 scratch;
  * the others hold guest registers (host_of()).  R9, R10, R11 and R15 of the guest stay in the VP.  When
- * vp->xmm_live, guest XMM registers are in the host's. */
+ * vp->vectors_live, guest XMM registers are in the host's. */
 #pragma once
 
 #include "cpu/soft/jit.h"
@@ -63,8 +63,9 @@ struct jit_insn {
     uint8_t imm_n, cc;
     bool reg_x, rm_x;       /* XMM registers */
     bool reg_high, rm_high; /* AH, CH, DH, BH */
+    bool vex_general;       /* VEX.vvvv is a general register */
     bool rm_register;       /* r/m may not become a memory operand when it is a register */
-    bool aligned;           /* 16 bytes */
+    uint8_t align;          /* mask of address bits that must be 0 */
     bool reads, makes;      /* arithmetic flags */
     bool partial;           /* makes some, and the others stay */
     bool live;              /* flags behind it matter to somebody */
@@ -72,7 +73,7 @@ struct jit_insn {
     bool leaves;            /* may leave the block: flags must be in the VP */
     bool ends, resume;      /* the interpreter: ends the block; op_resume is behind it */
     bool label;             /* a branch of this block leads here */
-    bool sse;
+    uint8_t vectors;        /* what it wants of vp->vectors_live: enum vectors_live */
     struct recipe recipe;
     int64_t delta;          /* branches: from the block's first byte */
     uint8_t *at;            /* its host code */
@@ -118,7 +119,7 @@ struct jit_common {
     const uint8_t *cross_slow; /* run_cross_slow() from the exit R11 */
     const uint8_t *dead;       /* to what is at vp->block_rip now */
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
-    const uint8_t *load_xmm;   /* and back to RAX */
+    const uint8_t *load[3];    /* XMM or YMM registers, and back to RAX: by enum vectors_live */
 };
 
 struct jit {
@@ -132,6 +133,7 @@ struct jit {
 void jit_classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 /* jit_sse.c */
 bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
+bool jit_classify_avx(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 
 /* jit_flags.c */
 bool flags_survive(const struct xlate *t); /* of those just made: without being kept */
@@ -158,7 +160,7 @@ void jit_side_always(struct xlate *t);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
-    emit_cmpxchg8b, emit_sign, emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
+    emit_cmpxchg8b, emit_sign, emit_vzero, emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
 
 /* jit_flow.c */
 emit_fn emit_jcc, emit_jmp, emit_call, emit_ret, emit_jmp_rm, emit_call_rm;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* jit_sse.c - SSE to SSE4.2, AES and their kin: the same instruction on the same registers.
+/* jit_sse.c - SSE to SSE4.2, AES and their kin, AVX, AVX2, FMA: the same instruction on the same registers.
  *
- * While translated code runs, guest XMM registers are the host's (vp->xmm_live); what the instruction
- * names besides, general registers and memory, is rewritten.  Upper halves of YMM stay in the VP: no
- * legacy instruction touches them.
+ * While translated code runs, guest XMM registers are the host's (vp->vectors_live); what the instruction
+ * names besides, general registers and memory, is rewritten.  Upper halves of YMM stay in the VP until
+ * a VEX instruction wants them: no legacy instruction touches them.
  * Called: jit_classify.c. */
 #include "cpu/soft/fpu_private.h"
 #include "cpu/soft/jit_private.h"
@@ -52,14 +52,14 @@ bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
     wide = (row->flags & SSE_WIDE) && (in->rex & 8);
     u->emit = emit_rm;
     u->opc = opcode_of(in);
-    u->sse = true;
+    u->vectors = VECTORS_XMM;
     u->size = 16;
     u->mem_size = wide ? 8 : row->size;
     u->imm_n = row->flags & SSE_IMM ? 1 : 0;
     u->reg_x = u->rm_x = true;
     u->reg_acc = ACC_RW;
     u->rm_acc = ACC_R;
-    u->aligned = memory && row->size == 16 && !(row->flags & SSE_UNAL);
+    u->align = memory && row->size == 16 && !(row->flags & SSE_UNAL) ? 15 : 0;
     switch (row->shape) {
     case SSE_RMW: case SSE_W: case SSE_REGS: case SSE_MOVS: case SSE_X0: break;
     case SSE_CMP: case SSE_TEST: u->makes = true; break;
@@ -101,7 +101,7 @@ bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
             u->opc |= OPC_66;
             u->size = 8;
         }
-        u->sse = false;
+        u->vectors = VECTORS_NONE;
         general(u, in->reg);
         break;
     case SSE_SHIFT:
@@ -112,4 +112,67 @@ bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
     default: return false; /* MOVNTI is an integer's move; MMX */
     }
     return true;
+}
+
+bool jit_classify_avx(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
+{
+    const struct insn *in = &u->in;
+    struct avx_form f;
+    bool memory = in->mod != 3;
+
+    if ((mode & (MODE_FPU | MODE_AVX)) != (MODE_FPU | MODE_AVX))
+        return false;
+    u->vectors = VECTORS_YMM;
+    if (in->map == MAP_0F && in->opcode == 0x77 && !in->vex_pp && !in->vvvv) {
+        u->emit = emit_vzero;
+        return true;
+    }
+    if (!in->has_modrm || !avx_form(vp, in, &f) || (f.xm && (mode & MODE_XM)))
+        return false;
+    u->emit = emit_rm;
+    u->size = 16;
+    u->mem_size = f.size;
+    u->align = memory ? f.align : 0;
+    u->imm_n = in->imm_size;
+    u->reg_x = u->rm_x = true;
+    u->reg_acc = ACC_RW;
+    u->rm_acc = ACC_R;
+    switch ((enum avx_kind)f.kind) {
+    case AVX_VECTOR: break;
+    case AVX_FLAGS: u->makes = true; break;
+    case AVX_STRING:
+        if (in->opcode < 0x62) /* lengths in EAX and EDX */
+            return false;
+        u->makes = true;
+        if (in->opcode == 0x63)
+            general(u, RCX);
+        break;
+    case AVX_STORE: u->rm_acc = ACC_W; break;
+    case AVX_SHIFT:
+        u->reg_acc = 0;
+        u->ext = in->reg & 7;
+        break;
+    case AVX_FROM_G: u->rm_x = false; break;
+    case AVX_TO_G:
+        u->reg_x = false;
+        u->reg_acc = ACC_W;
+        general(u, in->reg);
+        break;
+    case AVX_EXT:
+        u->rm_x = false;
+        u->rm_acc = ACC_W;
+        if (!memory) {
+            u->rm_register = true;
+            general(u, in->rm);
+        }
+        break;
+    }
+    return true;
+}
+
+void emit_vzero(struct xlate *t, struct jit_insn *u) /* VZEROUPPER, VZEROALL */
+{
+    asm_8(&t->a, 0xc5);
+    asm_8(&t->a, 0xf8 | u->in.vex_l << 2);
+    asm_8(&t->a, 0x77);
 }
