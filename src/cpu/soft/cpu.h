@@ -115,6 +115,7 @@ struct soft_fpu {
     bool sse_unmasked, x87_unmasked;  /* mode bits: see fpu_mode() */
     uint16_t fop, fcs, fds;           /* x87's last instruction and operand; fx has none of them */
     uint64_t fip, fdp;
+    uint64_t next_fdp; /* of translated code: what fdp becomes */
     uint64_t xcr0;
 };
 

@@ -342,6 +342,7 @@ static void put_end(struct xlate *t)
     const struct block *b = t->block;
     unsigned k = b->n_ops - 1u;
 
+    x87_flush(t);
     flags_keep(t);
     jit_exit(t, k, b->ops[k].disp);
 }
@@ -355,6 +356,7 @@ static void put_sides(struct xlate *t)
 
         for (unsigned k = 0; k < s->n; k++)
             asm_land(a, s->from[k]);
+        x87_write_pointers(a, &s->x87);
         if (!s->kept) {
             flags_replay(a, &s->recipe);
             flags_store(a);
@@ -385,13 +387,17 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         struct jit_insn *u = &t->insn[t->i];
 
         if (u->label) {
+            x87_flush(t);
+            t->x87.live = false;
             flags_keep(t);
             flags_at_label(t);
         }
         u->at = t->a.p;
         if (!u->emit) {
+            x87_flush(t);
             flags_keep(t);
             jit_side_always(t);
+            t->x87.live = false;
             open = u->resume;
             if (!open)
                 break;
@@ -439,6 +445,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     t.wide = (t.mode & MODE_SIZE) == MODE_64;
     t.n = t.i = t.n_sides = t.n_far = 0;
     t.bad = false;
+    t.x87 = (struct x87_state){ 0 };
     t.a = (struct asm_buf){ .start = room + j->used[region], .p = room + j->used[region],
                             .end = room + j->used[region] + BLOCK_ROOM, .run = j->run - j->write };
     if (!read_block(&t))

@@ -384,6 +384,7 @@ static bool map_1(struct jit_insn *u, uint32_t mode)
     case 0xc9:
         written(u, RBP);
         return stack(u, emit_leave, mode, 0);
+    case 0xd8 ... 0xdf: return jit_classify_x87(u, mode);
     case 0xe8: return stack(u, emit_call, mode, 0) && direct(u, emit_call) && special(u, emit_call, wide ? 8 : 4);
     case 0xe9: case 0xeb: return direct(u, emit_jmp);
     case 0xf5: case 0xf8: case 0xf9:

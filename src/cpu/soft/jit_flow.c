@@ -128,6 +128,7 @@ void emit_jcc(struct xlate *t, struct jit_insn *u)
 {
     struct jit_insn *to = insn_at(t, u->delta);
 
+    x87_flush(t);
     flags_to_host(t);
     flags_keep(t);
     if (to && to->at) {
@@ -159,6 +160,7 @@ void emit_jmp(struct xlate *t, struct jit_insn *u)
 {
     struct jit_insn *to = insn_at(t, u->delta);
 
+    x87_flush(t);
     flags_keep(t);
     if (to && to->at)
         loop_to(t, to, -1);
@@ -185,6 +187,7 @@ static void return_place(struct xlate *t, const struct jit_insn *u)
 
 void emit_call(struct xlate *t, struct jit_insn *u)
 {
+    x87_flush(t);
     flags_keep(t);
     return_place(t, u);
     push_return(t, u);
@@ -236,6 +239,7 @@ void emit_ret(struct xlate *t, struct jit_insn *u)
 {
     unsigned w = t->wide ? OPC_W : 0;
 
+    x87_flush(t);
     flags_keep(t);
     asm_op(A, X_MOV_RM | w, H_R11, rm_reg(H_R9), 0);
     jit_tlb(t, u->size, false);
@@ -249,6 +253,7 @@ static void read_target(struct xlate *t, struct jit_insn *u)
 {
     unsigned w = t->wide ? OPC_W : 0;
 
+    x87_flush(t);
     flags_keep(t);
     if (u->in.mod != 3) {
         jit_address(t, &u->in);

@@ -46,6 +46,14 @@ struct recipe {
     int32_t imm;
 };
 
+/* x87 instructions that have run: what is not written yet. */
+struct x87_state {
+    bool live;         /* known to be */
+    bool pending, fdp; /* the instruction's address; the operand's, which is in next_fdp */
+    uint16_t off, fop;
+    uint8_t seg;
+};
+
 struct xlate;
 struct jit_insn;
 typedef void emit_fn(struct xlate *t, struct jit_insn *u);
@@ -75,6 +83,8 @@ struct jit_insn {
     bool label;             /* a branch of this block leads here */
     uint8_t vectors;        /* what it wants of vp->vectors_live: enum vectors_live */
     struct recipe recipe;
+    uint16_t x87_fop;
+    bool x87_ptr;           /* leaves its address */
     int64_t delta;          /* branches: from the block's first byte */
     uint8_t *at;            /* its host code */
 };
@@ -86,6 +96,7 @@ struct side_exit {
     uint16_t op;
     bool kept;
     struct recipe recipe;
+    struct x87_state x87;
 };
 /* The taken side of a conditional branch, out of line. */
 struct far_exit {
@@ -105,6 +116,7 @@ struct xlate {
     /* Where the guest's arithmetic flags are: in the host's, in LAZY_FLAGS, by the recipe. */
     bool in_host, kept;
     struct recipe recipe;
+    struct x87_state x87;
     unsigned n_sides, n_far;
     struct side_exit side[BLOCK_INSNS_MAX];
     struct far_exit far[BLOCK_INSNS_MAX];
@@ -134,6 +146,11 @@ void jit_classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 /* jit_sse.c */
 bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 bool jit_classify_avx(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
+/* jit_x87.c */
+bool jit_classify_x87(struct jit_insn *u, uint32_t mode);
+emit_fn emit_x87;
+void x87_flush(struct xlate *t); /* before the code is left, or joined */
+void x87_write_pointers(struct asm_buf *a, const struct x87_state *x);
 
 /* jit_flags.c */
 bool flags_survive(const struct xlate *t); /* of those just made: without being kept */
