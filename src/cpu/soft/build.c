@@ -268,8 +268,12 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
         b.n_insns++;
         if (b.decoded != DECODE_OK || (b.mode & MODE_STEP) || !emit_fast(&b, &in)) {
             emit_call(&b, &in);
-            if (tiered && !b.ended && !jit_knows(vp, &in, b.mode))
-                build_op(&b, op_resume);
+            if (tiered && jit_knows(vp, &in, b.mode) == b.ended) {
+                if (b.ended) /* host code goes on */
+                    build_leave(&b, b.off + in.len);
+                else
+                    build_op(&b, op_resume);
+            }
         }
         b.off = (uint16_t)(b.off + in.len);
     }

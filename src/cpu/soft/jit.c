@@ -241,6 +241,12 @@ static bool is_call(const struct op *o)
            o->run == op_call_end;
 }
 
+/* Does host code go on where the interpreter ends the block?  An exit follows. */
+static bool goes_on(const struct jit_insn *u)
+{
+    return u->emit == emit_fldcw;
+}
+
 /* The instructions and their operations.  false: nothing here is worth it. */
 static bool read_block(struct xlate *t)
 {
@@ -271,8 +277,8 @@ static bool read_block(struct xlate *t)
                 u->exit = (uint16_t)i;
             if (o->run == op_resume)
                 u->resume = true;
-            if (is_call(o) && (o->flags & OP_ENDS))
-                u->emit = NULL, u->ends = true;
+            if (is_call(o) && (o->flags & OP_ENDS) && !goes_on(u))
+                u->emit = NULL;
         }
         if (!u->emit)
             u->makes = u->partial = u->reads = u->faults = u->leaves = false;

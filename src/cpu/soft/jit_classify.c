@@ -39,13 +39,14 @@ static bool rm_op(struct jit_insn *u, unsigned opc, unsigned size, unsigned reg_
         u->opc |= OPC_BYTE_RM | (reg_acc ? OPC_BYTE_REG : 0);
         u->reg_high = reg_acc && is_high(in, in->reg);
         u->rm_high = !is_memory(in) && is_high(in, in->rm);
-        if ((u->reg_high && ((reg_acc & ACC_W) || u->rm_high)) || (u->rm_high && (rm_acc & ACC_W)))
+        if ((u->reg_high && ((reg_acc & ACC_W) || u->rm_high)) ||
+            (u->rm_high && (rm_acc & ACC_W) && reg_acc))
             return false;
     }
     if (reg_acc & ACC_W)
         written(u, in->reg);
     if ((rm_acc & ACC_W) && !is_memory(in))
-        written(u, in->rm);
+        written(u, u->rm_high ? in->rm - 4u : in->rm);
     return true;
 }
 
@@ -161,7 +162,7 @@ static bool one_operand(struct jit_insn *u, unsigned opc, unsigned ext, unsigned
         u->partial = u->makes = true;
     } else if (ext == 3) {
         u->makes = true;
-        if (!is_memory(&u->in))
+        if (!is_memory(&u->in) && !u->rm_high)
             u->recipe = (struct recipe){ .kind = RECIPE_NEG, .size = (uint8_t)size, .a = u->in.rm,
                                          .b = INSN_NONE };
     }
@@ -363,8 +364,15 @@ static bool map_1(struct jit_insn *u, uint32_t mode)
     case 0xa0 ... 0xa3: return moffs(u, mode);
     case 0xa8: case 0xa9: as_accumulator(in); return test_imm(u, size);
     case 0xb0 ... 0xb7:
-        if (is_high(in, low))
-            return false;
+        if (is_high(in, low)) {
+            in->has_modrm = true;
+            in->mod = 3;
+            in->rm = (uint8_t)low;
+            if (!rm_op(u, 0xc6, 1, 0, ACC_W))
+                return false;
+            u->ext = 0;
+            return immediate(u, 1);
+        }
         written(u, low);
         u->ext = (uint8_t)low;
         return special(u, emit_mov_imm, 1);

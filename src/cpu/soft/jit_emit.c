@@ -176,6 +176,13 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
         rm = rm_mem(H_R11, 0);
     } else if (u->rm_x) {
         rm = rm_reg(in->rm);
+    } else if (u->rm_high && (u->rm_acc & ACC_W)) { /* in AH; no REX, so no register besides */
+        get(t, H_RAX, in->rm - 4u);
+        asm_op(A, u->opc & ~(unsigned)OPC_BYTE_RM, reg, rm_reg(H_RSP), u->imm_n);
+        if (u->imm_n)
+            asm_8(A, (unsigned)in->imm);
+        set(t, in->rm - 4u, H_RAX);
+        return;
     } else if (u->rm_high) {
         rm = high_byte(t, in->rm);
     } else {

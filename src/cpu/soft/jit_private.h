@@ -79,7 +79,7 @@ struct jit_insn {
     bool live;              /* flags behind it matter to somebody */
     bool faults;            /* may leave by a side exit */
     bool leaves;            /* may leave the block: flags must be in the VP */
-    bool ends, resume;      /* the interpreter: ends the block; op_resume is behind it */
+    bool resume;            /* op_resume is behind it */
     bool label;             /* a branch of this block leads here */
     uint8_t vectors;        /* what it wants of vp->vectors_live: enum vectors_live */
     struct recipe recipe;
@@ -148,7 +148,7 @@ bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 bool jit_classify_avx(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 /* jit_x87.c */
 bool jit_classify_x87(struct jit_insn *u, uint32_t mode);
-emit_fn emit_x87;
+emit_fn emit_x87, emit_fldcw;
 void x87_flush(struct xlate *t); /* before the code is left, or joined */
 void x87_write_pointers(struct asm_buf *a, const struct x87_state *x);
 

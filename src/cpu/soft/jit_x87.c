@@ -19,6 +19,12 @@ bool jit_classify_x87(struct jit_insn *u, uint32_t mode)
 
     if (!(mode & MODE_FPU) || (mode & MODE_MF) || (memory && in->seg >= SEG_FS))
         return false;
+    if (memory && in->opcode == 0xd9 && (in->reg & 7) == 5) { /* FLDCW */
+        u->emit = emit_fldcw;
+        u->mem_size = 2;
+        u->faults = true;
+        return true;
+    }
     s.kind = STUB_HANDLER;
     s.op = &op;
     s.n = 0;
@@ -72,18 +78,38 @@ void x87_flush(struct xlate *t)
     t->x87.pending = t->x87.fdp = false;
 }
 
+static void look_live(struct xlate *t)
+{
+    if (t->x87.live)
+        return;
+    asm_op(A, 0x80 | OPC_BYTE_RM, G_CMP, IN_VP(fpu.live), 1);
+    asm_8(A, 0);
+    jit_side(t, CC_E);
+    flags_lost(t);
+    t->x87.live = true;
+}
+
+/* A control word that unmasks an exception changes the mode: the interpreter's. */
+void emit_fldcw(struct xlate *t, struct jit_insn *u)
+{
+    look_live(t);
+    jit_address(t, &u->in);
+    jit_tlb(t, 2, false);
+    asm_op(A, OPC_0F | 0xb7, H_RAX, rm_mem(H_R11, 0), 0); /* once: memory may change */
+    asm_op(A, X_MOV_MR, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
+    asm_op(A, 0xf7, 2, rm_reg(H_RAX), 0); /* not */
+    asm_8(A, 0xa8);                       /* test $0x3f, %al */
+    asm_8(A, 0x3f);
+    jit_side(t, CC_NE);
+    asm_op(A, 0xd9, 5, IN_VP(lazy[LAZY_ADDR]), 0);
+}
+
 void emit_x87(struct xlate *t, struct jit_insn *u)
 {
     bool memory = u->in.mod != 3;
     struct host_rm rm = rm_reg(u->in.rm & 7);
 
-    if (!t->x87.live) {
-        asm_op(A, 0x80 | OPC_BYTE_RM, G_CMP, IN_VP(fpu.live), 1);
-        asm_8(A, 0);
-        jit_side(t, CC_E);
-        flags_lost(t);
-        t->x87.live = true;
-    }
+    look_live(t);
     if (memory) {
         jit_address(t, &u->in);
         if (u->x87_ptr) {
