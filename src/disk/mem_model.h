@@ -11,6 +11,7 @@ struct mem_asked;
 struct mem_disk {
     struct disk disk; /* limits may be changed before its first use */
     uint8_t *data;
+    size_t mapped;
     bool hold; /* answer only by mem_disk_answer() */
     int err;   /* of the answers from now on */
     struct mem_asked *first, **last;
