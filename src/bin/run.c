@@ -155,7 +155,7 @@ static int set_up(struct run *run, struct err *err)
         run->o.machine.uart[0].ops = console_ops();
         run->o.machine.uart[0].owner = run->console;
     }
-    run->o.machine.for_restore = run->o.restore != NULL;
+    run->o.machine.restore = run->o.restore;
     r = machine_new(&run->o.machine, &run->machine, err);
     if (r == 0 && run->o.restore)
         r = machine_restore(run->machine, run->o.restore, err);

@@ -206,7 +206,7 @@ static int load(struct machine *m, struct err *err)
     if (m->uses_bios)
         return bios_shadow(m->gmem, m->cfg.bios, err);
     if (!m->cfg.kernel)
-        return m->cfg.for_restore && !m->started
+        return m->cfg.restore && !m->started
                    ? 0
                    : err_set(err, ENOENT, "the machine was restored without --kernel");
     r = firmware_write(m->gmem, &fw, err);
@@ -233,7 +233,7 @@ static int check_config(const struct machine_config *c, struct err *err)
     if (!c->name || !c->name[0] || strlen(c->name) > MACHINE_NAME_MAX)
         return err_set(err, EINVAL, "name '%s': 1 to %u bytes", c->name ? c->name : "",
                        MACHINE_NAME_MAX);
-    if (!c->kernel && !c->n_disks && !c->for_restore)
+    if (!c->kernel && !c->n_disks && !c->restore)
         return err_set(err, EINVAL, "nothing to start from: neither a kernel nor a disk is named");
     if (!c->kernel && (c->initrd || c->append))
         return err_set(err, EINVAL, "an initrd or a command line goes with a kernel only");
@@ -330,11 +330,14 @@ static int build(struct machine *m, struct err *err)
 {
     struct rng rng;
     struct mainboard_config bc = { .loop = m->loop, .memory = m->cfg.memory,
-                               .test_devices = m->cfg.test_devices, .bios = !m->cfg.kernel && m->cfg.n_disks,
+                               .test_devices = m->cfg.test_devices,
+                               .bios = !m->cfg.kernel && m->cfg.n_disks,
                                .ops = &mainboard_callbacks,
                                .owner = m };
-    int r;
+    int r = m->cfg.restore ? saved_has_bios(m->cfg.restore, &bc.bios, err) : 0;
 
+    if (r < 0)
+        return r;
     m->uses_bios = bc.bios;
     rng_init_host(&rng);
     for (unsigned i = 0; i < sizeof m->uuid; i++)

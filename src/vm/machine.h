@@ -51,7 +51,8 @@ struct machine_config {
     const char *bios;                     /* without a kernel: image of the firmware; NULL: SeaBIOS */
     const struct machine_disk *disk;      /* borrowed by machine_new() */
     unsigned n_disks;
-    bool for_restore;                     /* nothing to start from is needed */
+    const char *restore;                  /* what machine_restore() will take, or NULL: nothing to
+                                             start from is needed, and it says whether by BIOS */
     bool no_reboot;                       /* a reboot ends the run like a power-off */
     bool test_devices;                    /* exit port and the like, for kvm-unit-tests */
     struct {

@@ -58,4 +58,7 @@ struct machine {
 void machine_request(struct machine *m, enum machine_request what); /* any thread */
 void machine_say(struct machine *m, const char *fmt, ...) PRINTF(2, 3);
 
+/* Does the machine in this file have a BIOS?  0 or -errno. */
+int saved_has_bios(const char *path, bool *ret, struct err *err);
+
 extern const struct exit_ops machine_exits;

@@ -21,9 +21,10 @@
 
 struct save_head {
     char magic[8];
-    uint32_t version, reserved;
+    uint32_t version, flags;
     uint64_t state_size;
 };
+#define SAVE_BIOS 1u /* the machine has a BIOS, and what goes with it */
 
 /* What must be the same in the machine that goes on, and its time. */
 struct machine_state {
@@ -138,7 +139,8 @@ static int sync_folder(const char *path)
 
 static int write_file(struct machine *m, const struct buf *b, const char *path, struct err *err)
 {
-    struct save_head head = { .version = SAVE_VERSION, .state_size = b->n };
+    struct save_head head = { .version = SAVE_VERSION, .flags = m->uses_bios ? SAVE_BIOS : 0,
+                              .state_size = b->n };
     AUTO(free_p) char *tmp = NULL;
     bool ok;
     FILE *f;
@@ -252,15 +254,40 @@ static int load_state(struct machine *m, struct bytes *from, struct err *err)
     return r;
 }
 
+static int read_head(FILE *f, struct save_head *ret, struct err *err)
+{
+    if (!get(f, ret, sizeof *ret) || memcmp(ret->magic, SAVE_MAGIC, sizeof ret->magic) != 0)
+        return err_set(err, EBADMSG, "not a saved machine");
+    if (ret->version != SAVE_VERSION || ret->flags & ~SAVE_BIOS)
+        return err_set(err, ENOTSUP, "format version %u, this program knows %u", ret->version,
+                       SAVE_VERSION);
+    return 0;
+}
+
+int saved_has_bios(const char *path, bool *ret, struct err *err)
+{
+    FILE *f = fopen(path, "re");
+    struct save_head head;
+
+    if (!f)
+        return err_errno(err, errno, "'%s'", path);
+    int r = read_head(f, &head, err);
+    fclose(f);
+    if (r < 0)
+        return err_wrap(err, "'%s'", path);
+    *ret = head.flags & SAVE_BIOS;
+    return 0;
+}
+
 static int read_file(struct machine *m, FILE *f, struct err *err)
 {
     struct save_head head;
+    int r = read_head(f, &head, err);
 
-    if (!get(f, &head, sizeof head) || memcmp(head.magic, SAVE_MAGIC, sizeof head.magic) != 0)
-        return err_set(err, EBADMSG, "not a saved machine");
-    if (head.version != SAVE_VERSION)
-        return err_set(err, ENOTSUP, "format version %u, this program knows %u", head.version,
-                       SAVE_VERSION);
+    if (r < 0)
+        return r;
+    if ((head.flags & SAVE_BIOS) != (m->uses_bios ? SAVE_BIOS : 0))
+        return err_set(err, EINVAL, "it started %s", m->uses_bios ? "from a kernel" : "by its BIOS");
     if (head.state_size > SAVE_STATE_MAX)
         return err_set(err, EBADMSG, "%llu bytes of state: at most %llu are possible",
                        (unsigned long long)head.state_size, (unsigned long long)SAVE_STATE_MAX);
@@ -269,7 +296,7 @@ static int read_file(struct machine *m, FILE *f, struct err *err)
         return err_set(err, ENOMEM, "out of memory");
     if (!get(f, p, head.state_size))
         return err_set(err, EBADMSG, "the file ends inside the state");
-    int r = load_pages(m, f, err);
+    r = load_pages(m, f, err);
     struct bytes from = bytes_of(p, head.state_size);
     return r < 0 ? r : load_state(m, &from, err);
 }

@@ -6,7 +6,7 @@ import re
 import time
 
 from disks import HELPERS, NO_VMBUS, STORAGE, VERDIN, fsck, image, run
-from guest import Guest, fetched, main, test, variants
+from guest import Guest, main, test, variants
 
 
 @test
@@ -144,6 +144,35 @@ umount /mnt /mnt2
 
 
 @test
+def a_driver_that_comes_back_has_all_its_channels(t):
+    '''The driver is unbound and bound again: a channel for each CPU each time.'''
+    g = Guest(t, "cloud-amd64", HELPERS + r'''
+wait_for /dev/sda
+dev=$(readlink -f /sys/block/sda/device/../../..)
+channels() { ls $dev/channels | wc -l; }
+used() { n=0; for c in $dev/channels/*/; do [ $(cat $c/events) = 0 ] || n=$((n + 1)); done; echo $n; }
+check "a channel for each CPU" '[ $(channels) = 4 ]'
+for round in 1 2 3; do
+    echo $(basename $dev) >/sys/bus/vmbus/drivers/hv_storvsc/unbind
+    check "the disk is gone ($round)" '[ ! -e /sys/block/sda ]'
+    echo $(basename $dev) >/sys/bus/vmbus/drivers/hv_storvsc/bind
+    wait_for /dev/sda
+    for i in $(seq 50); do [ $(channels) = 4 ] && break; usleep 100000; done
+    check "a channel for each CPU again ($round)" '[ $(channels) = 4 ]'
+    echo 3 >/proc/sys/vm/drop_caches
+    for c in 0 1 2 3; do
+        taskset -c $c dd if=/dev/sda of=/dev/null bs=64k count=16 skip=$((c * 16)) 2>/dev/null &
+    done
+    wait
+    check "all are used ($round)" '[ $(used) = 4 ]'
+done
+''', cpus=4, modules=STORAGE, args=["--disk", image(t, "disk", 64 << 20, None)])
+    g.verdicts()
+    g.ends(0)
+    g.no_complaints()
+
+
+@test
 def slow_disks_do_not_hold_up_an_end(t):
     path = image(t, "slow", 64 << 20, None)
     g = Guest(t, "cloud-amd64", HELPERS + r'''
@@ -164,7 +193,7 @@ def saved(t, how, cpus):
     by_dma = how == "of_ide_dma"
     bus = ["ide", "ide"] if by_dma else ["scsi", "ide"]
     paths = [image(t, "a", 64 << 20, "ext4", "vhdx"), image(t, "b", 64 << 20)]
-    args = ["--kernel", os.path.join(fetched("cloud-amd64"), "vmlinuz")]
+    args = []
     for path, b in zip(paths, bus):
         args += ["--disk", f"{path},bus={b},iops=250"]
     begin = HELPERS + f"CPUS={cpus}\n" + r'''
@@ -173,7 +202,7 @@ mount -t ext4 /dev/sda /mnt; mount -t ext4 /dev/sdb /mnt2
 '''
     state = os.path.join(t.folder, "saved")
     g = Guest(t, "cloud-amd64", begin + WRITERS, cpus=cpus, memory="256M", terminal=True,
-              modules=NO_VMBUS if by_dma else STORAGE, args=args[2:],
+              modules=NO_VMBUS if by_dma else STORAGE, args=args,
               append="ata_piix.prefer_ms_hyperv=0" if by_dma else "")
     for c in range(cpus):
         g.expect(rf"WRITER {c} RUNS")
