@@ -20,8 +20,10 @@ void vsc_init(struct vsc *g, struct hv_model *m, struct loop *loop)
 void vsc_pages(struct vsc *g, uint64_t *pfn, unsigned n)
 {
     while (n--) {
-        *pfn = MODEL_FREE / PAGE_SIZE + g->next_page++ * SCATTER % PAGES;
-        gmem_zero(g->m->gmem, GPA(*pfn++ << PAGE_SHIFT), PAGE_SIZE);
+        *pfn = MODEL_FREE / PAGE_SIZE + g->next_page * SCATTER % PAGES;
+        if (g->next_page++ >= PAGES) /* not the first use */
+            gmem_zero(g->m->gmem, GPA(*pfn << PAGE_SHIFT), PAGE_SIZE);
+        pfn++;
     }
 }
 
