@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's kernels boot, see Hyper-V, VMBus and its services, and have nothing to complain of."""
+import os
+
 from guest import ENGINE, Guest, main, test, variants
 
 CHECKS = r'''
@@ -51,10 +53,34 @@ def boot(t, flavour, cpus, append="", hyperv=True, end="", **kw):
     g.no_complaints()
 
 
+def disk(t):
+    path = os.path.join(t.folder, "disk.raw")
+    with open(path, "wb") as f:
+        f.truncate(8 << 20)
+    return path + ",bus=scsi"
+
+
 @variants("boot_{}_with_{}_cpus", [("cloud-amd64", 1), ("cloud-amd64", 2), ("cloud-amd64", 4),
                                    ("amd64", 2), ("686-pae", 1), ("686-pae", 2)])
 def boots(t, flavour, cpus):
     boot(t, flavour, cpus)
+
+
+@variants("vmbus_{}_{}", [(5, 2), (5, 1), (4, 1), (4, 0), (3, 0)])
+def older_vmbus(t, major, minor):
+    """The driver as that of an older kernel, whose newest version this is."""
+    g = Guest(t, "cloud-amd64", CHECKS + f'''
+check "VMBus version {major}.{minor}" 'said "Vmbus version:{major}.{minor}"'
+check "the disk is read" 'for i in $(seq 50); do [ -e /dev/sda ] && break; usleep 100000; done;
+    dd if=/dev/sda of=/dev/null bs=1M 2>/dev/null'
+check "heartbeat bound" 'bound 57164f39-9115-4e78-ab55-382f3bd5422d'
+check "shutdown bound" 'bound 0e0b6031-5213-4934-818b-38d90ced39db'
+check "time sync bound" 'bound 9527e630-d0ae-497b-adce-e80ab0175caf'
+''', cpus=2, append=f"hv_vmbus.max_version={major << 16 | minor}", args=["--disk", disk(t)],
+              modules=["hv_vmbus", "hv_utils", "hv_storvsc", "sd_mod"])
+    g.verdicts()
+    g.ends(0)
+    g.no_complaints()
 
 
 @variants("memory_of_{}", [("96M",), ("3G",), ("5G",)])
