@@ -244,7 +244,7 @@ static bool is_call(const struct op *o)
 /* Does host code go on where the interpreter ends the block?  An exit follows. */
 static bool goes_on(const struct jit_insn *u)
 {
-    return u->emit == emit_fldcw;
+    return u->emit == emit_fldcw || u->emit == emit_sti;
 }
 
 /* The instructions and their operations.  false: nothing here is worth it. */
@@ -279,6 +279,8 @@ static bool read_block(struct xlate *t)
                 u->resume = true;
             if (is_call(o) && (o->flags & OP_ENDS) && !goes_on(u))
                 u->emit = NULL;
+            if (u->emit == emit_sti && block_gpa(b).v % PAGE_SIZE + off + u->in.len >= PAGE_SIZE)
+                u->emit = NULL; /* such an exit looks at interrupts */
         }
         if (!u->emit)
             u->makes = u->partial = u->reads = u->faults = u->leaves = false;

@@ -563,6 +563,14 @@ static bool may_lock(const struct insn *in)
                                  (op == 0xba && reg > 4));
 }
 
+static bool other(struct jit_insn *u, uint32_t mode)
+{
+    u->writes = 0;
+    u->imm_n = u->align = 0;
+    u->vectors = VECTORS_NONE;
+    return jit_classify_sys(u, mode);
+}
+
 static bool classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
 {
     struct insn *in = &u->in;
@@ -585,11 +593,11 @@ static bool classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
     if (!ok) {
         u->writes = 0;
         no_flags(u);
-        u->faults = u->leaves = u->rm_register = u->reg_high = u->rm_high = false;
+        u->loses = u->faults = u->leaves = u->rm_register = u->reg_high = u->rm_high = false;
         u->align = 0;
         u->recipe.kind = RECIPE_NONE;
         u->imm_n = 0;
-        ok = !(in->prefixes & PFX_LOCK) && jit_classify_sse(vp, u, mode);
+        ok = !(in->prefixes & PFX_LOCK) && (jit_classify_sse(vp, u, mode) || other(u, mode));
     }
     if (!ok)
         return false;
@@ -605,7 +613,7 @@ void jit_classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
     if (!classify(vp, u, mode)) {
         u->emit = NULL;
         no_flags(u);
-        u->faults = u->leaves = false;
+        u->loses = u->faults = u->leaves = false;
         u->writes = 0;
     }
 }

@@ -373,13 +373,13 @@ void emit_cmpxchg8b(struct xlate *t, struct jit_insn *u)
 
 /* ---- the stack ------------------------------------------------------------------------------- */
 
-static void move_sp(struct xlate *t, int by)
+void jit_move_sp(struct xlate *t, int by)
 {
     asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R9, rm_mem(H_R9, by), 0);
 }
 
 /* R11 = host address of the new top */
-static void push_place(struct xlate *t, unsigned size)
+void jit_push_place(struct xlate *t, unsigned size)
 {
     asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(H_R9, -(int)size), 0);
     jit_tlb(t, size, true);
@@ -395,19 +395,19 @@ void emit_push(struct xlate *t, struct jit_insn *u)
 {
     unsigned reg = host_of(u->ext);
 
-    push_place(t, u->size);
+    jit_push_place(t, u->size);
     if (reg == H_NONE)
         load_slot(t, reg = H_RAX, u->ext);
     asm_op(A, X_MOV_MR | w_of(u->size), reg, rm_mem(H_R11, 0), 0);
-    move_sp(t, -u->size);
+    jit_move_sp(t, -u->size);
 }
 
 void emit_push_imm(struct xlate *t, struct jit_insn *u)
 {
-    push_place(t, u->size);
+    jit_push_place(t, u->size);
     asm_op(A, 0xc7 | w_of(u->size), 0, rm_mem(H_R11, 0), 4);
     asm_32(A, (uint32_t)u->in.imm);
-    move_sp(t, -u->size);
+    jit_move_sp(t, -u->size);
 }
 
 void emit_push_rm(struct xlate *t, struct jit_insn *u)
@@ -421,10 +421,10 @@ void emit_push_rm(struct xlate *t, struct jit_insn *u)
     jit_tlb(t, u->size, false);
     asm_op(A, X_MOV_RM | w_of(u->size), H_RAX, rm_mem(H_R11, 0), 0);
     asm_op(A, X_MOV_MR | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
-    push_place(t, u->size);
+    jit_push_place(t, u->size);
     asm_op(A, X_MOV_RM | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
     asm_op(A, X_MOV_MR | w_of(u->size), H_RAX, rm_mem(H_R11, 0), 0);
-    move_sp(t, -u->size);
+    jit_move_sp(t, -u->size);
 }
 
 void emit_pop(struct xlate *t, struct jit_insn *u)
@@ -435,7 +435,7 @@ void emit_pop(struct xlate *t, struct jit_insn *u)
     asm_op(A, X_MOV_RM | w_of(u->size), reg == H_NONE ? H_R11 : reg, rm_mem(H_R11, 0), 0);
     if (reg == H_NONE)
         store_slot(t, H_R11, u->ext);
-    move_sp(t, u->size);
+    jit_move_sp(t, u->size);
 }
 
 void emit_leave(struct xlate *t, struct jit_insn *u)

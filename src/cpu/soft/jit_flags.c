@@ -35,6 +35,8 @@ bool flags_survive(const struct xlate *t)
         }
         if (u->makes)
             return true;
+        if (u->loses)
+            in_host = false;
         if (by_recipe && recipe_uses(&t->recipe, u->writes))
             by_recipe = false;
     }

@@ -77,7 +77,8 @@ struct jit_insn {
     bool reads, makes;      /* arithmetic flags */
     bool partial;           /* makes some, and the others stay */
     bool live;              /* flags behind it matter to somebody */
-    bool faults;            /* may leave by a side exit */
+    bool faults;            /* may leave by a side exit, and destroys the host's flags before */
+    bool loses;             /* destroys them behind */
     bool leaves;            /* may leave the block: flags must be in the VP */
     bool resume;            /* op_resume is behind it */
     bool label;             /* a branch of this block leads here */
@@ -147,6 +148,8 @@ void jit_classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 bool jit_classify_sse(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 bool jit_classify_avx(struct soft_vp *vp, struct jit_insn *u, uint32_t mode);
 /* jit_x87.c */
+bool jit_classify_sys(struct jit_insn *u, uint32_t mode); /* jit_sys.c */
+emit_fn emit_sti;
 bool jit_classify_x87(struct jit_insn *u, uint32_t mode);
 emit_fn emit_x87, emit_fldcw;
 void x87_flush(struct xlate *t); /* before the code is left, or joined */
@@ -175,6 +178,8 @@ static inline void flags_at_label(struct xlate *t)
 void jit_side(struct xlate *t, unsigned cc); /* jcc to the interpreter's operation */
 void jit_side_always(struct xlate *t);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
+void jit_push_place(struct xlate *t, unsigned size);               /* R11: host, of a new top */
+void jit_move_sp(struct xlate *t, int by);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
     emit_cmpxchg8b, emit_sign, emit_vzero, emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;

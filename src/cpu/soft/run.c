@@ -295,12 +295,23 @@ HANDLER(op_core_end)
     return jump_to(vp, vp->next_rip);
 }
 
+/* Nothing of what execute() and deliver_events() look at. */
+static inline bool plain(const struct soft_vp *vp)
+{
+    return !(vp->mode & MODE_STEP) && !vp->shadow && !vp->halted && !vp->step && !vp->debug_hits &&
+           !vp->event_valid && !(vp->rflags & F_RF);
+}
+
 HANDLER(op_call_end)
 {
+    bool step = o->flags & OP_STEP;
+
     flags_to_rflags(vp);
     call_ending(vp, o);
     flags_from_rflags(vp);
-    return stop_at(vp, vp->next_rip);
+    if (unlikely(step || !plain(vp)))
+        return stop_at(vp, vp->next_rip);
+    return jump_to(vp, vp->next_rip);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
