@@ -119,6 +119,8 @@ struct soft_fpu {
     uint64_t xcr0;
 };
 
+#define TOP_LIMIT (PAGE_SIZE - 7) /* 8 bytes fit */
+
 enum vectors_live { VECTORS_NONE, VECTORS_XMM, VECTORS_YMM };
 
 struct soft_vp {
@@ -128,10 +130,12 @@ struct soft_vp {
     uint64_t block_rip;      /* RIP of the first byte of the block in execution */
     uint64_t lazy[4];        /* the run loop's lazy flags */
     struct tlb *tlb;         /* the current set: by address space and privilege (mem.h) */
+    uint64_t top_tag, top_host; /* one of its write entries, most likely the stack's (jit_emit.c) */
+    uint64_t top_limit;         /* for accesses at less than this in it: TOP_LIMIT, or 0 */
     uint64_t seg_base[SEGS]; /* copies of seg[].base for address formation; 0 where 64-bit says so */
-    struct run_state *run;   /* run.c, code.c: jump cache ... */
     uint32_t attention;      /* any thread: atomic */
     uint32_t jump_tag;       /* of valid entries of the jump cache: generation, mode */
+    struct run_state *run;   /* run.c, code.c: jump cache ... */
     const struct op *op;     /* operation in execution, valid whenever something may fault */
     uint64_t next_rip;       /* for helpers (exec.h) */
     uint64_t rflags;         /* arithmetic bits are lazy inside blocks */

@@ -431,6 +431,8 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         put_end(t);
     for (unsigned i = 0; i < t->n_far; i++)
         jit_far(t, &t->far[i]);
+    for (unsigned i = 0; i < t->n_tops; i++)
+        jit_top_miss(t, &t->top[i]);
     put_sides(t);
     *ret_n = n;
     return !t->bad && !t->a.full;
@@ -451,7 +453,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     t.block = b;
     t.mode = (uint32_t)b->key & 0xfff;
     t.wide = (t.mode & MODE_SIZE) == MODE_64;
-    t.n = t.i = t.n_sides = t.n_far = 0;
+    t.n = t.i = t.n_sides = t.n_far = t.n_tops = 0;
     t.bad = false;
     t.x87 = (struct x87_state){ 0 };
     t.a = (struct asm_buf){ .start = room + j->used[region], .p = room + j->used[region],

@@ -34,6 +34,14 @@ static void set(struct xlate *t, unsigned g, unsigned host)
 
 /* ---- ways out -------------------------------------------------------------------------------- */
 
+static void side_jcc(struct xlate *t, struct side_exit *s, unsigned cc)
+{
+    if (s->n == ARRAY_LEN(s->from))
+        t->bad = true;
+    else
+        s->from[s->n++] = asm_jcc_later(A, cc);
+}
+
 static struct side_exit *side(struct xlate *t)
 {
     const struct jit_insn *u = &t->insn[t->i];
@@ -103,11 +111,9 @@ void jit_address(struct xlate *t, const struct insn *in)
                rm_mem(H_RBP, VP_AT(seg_base) + (int)in->seg * 8), 0);
 }
 
-/* The lookup of mem.h: one compare tells hit, permission and crossing. */
-void jit_tlb(struct xlate *t, unsigned size, bool write)
+/* The lookup of mem.h: one compare tells hit, permission and crossing.  Behind it 'above' is a miss. */
+static void look_up(struct xlate *t, int table, unsigned size)
 {
-    int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
-
     asm_op(A, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
     asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
     asm_8(A, PAGE_SHIFT - 4);
@@ -117,6 +123,13 @@ void jit_tlb(struct xlate *t, unsigned size, bool write)
     asm_op(A, X_SUB_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
     asm_op(A, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
     asm_32(A, (uint32_t)(PAGE_SIZE - size));
+}
+
+void jit_tlb(struct xlate *t, unsigned size, bool write)
+{
+    int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
+
+    look_up(t, table, size);
     jit_side(t, CC_A);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
     flags_lost(t);
@@ -125,8 +138,78 @@ _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag)
                    TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
                "jit_tlb");
 
+/* ---- the stack's page ------------------------------------------------------------------------
+ *
+ * Most accesses are to the stack, and most of these to the page of the one before: vp->top_tag and
+ * top_host are its write entry.  Whoever drops a write entry or changes the set forgets it. */
+
+void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
+{
+    struct top_miss *m = &t->top[t->n_tops];
+    struct side_exit *s = side(t);
+
+    if (t->n_tops == ARRAY_LEN(t->top) || t->bad) {
+        t->bad = true;
+        return;
+    }
+    t->n_tops++;
+    asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(host_of(g), disp), 0);
+    asm_op(A, X_SUB_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
+    asm_op(A, X_CMP_RM | OPC_W, H_R11, IN_VP(top_limit), 0);
+    *m = (struct top_miss){ .from = asm_jcc_later(A, CC_AE), .side = (uint16_t)(s - t->side),
+                            .size = (uint8_t)size, .write = write };
+    m->back = A->p;
+    asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(top_host), 0);
+    m->done = A->p;
+    flags_lost(t);
+}
+
+void jit_top_miss(struct xlate *t, struct top_miss *m)
+{
+    struct side_exit *s = &t->side[m->side];
+    int table = offsetof(struct tlb, write), host = offsetof(struct tlb_entry, host);
+    uint8_t *miss = NULL;
+
+    asm_land(A, m->from);
+    asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
+    look_up(t, table, m->size);
+    if (m->write)
+        side_jcc(t, s, CC_A);
+    else
+        miss = asm_jcc_later(A, CC_A);
+    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(next_rip), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(top_tag), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
+    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(top_host), 0);
+    asm_op(A, 0xc7 | OPC_W, 0, IN_VP(top_limit), 4);
+    asm_32(A, TOP_LIMIT);
+    asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(next_rip), 0);
+    asm_jmp(A, (const void *)((intptr_t)m->back + A->run));
+    if (m->write)
+        return;
+    asm_land(A, miss); /* a page that may only be read */
+    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+    table = offsetof(struct tlb, read);
+    look_up(t, table, m->size);
+    side_jcc(t, s, CC_A);
+    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
+    asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
+}
+
+/* Is it [RSP + disp] or [RBP + disp]? */
+static bool is_stack(const struct xlate *t, const struct insn *in)
+{
+    return (in->base == RSP || in->base == RBP) && in->index == INSN_NONE &&
+           in->addr_size == (t->wide ? 8 : 4) && in->seg < SEG_FS;
+}
+
 static void memory_operand(struct xlate *t, const struct jit_insn *u)
 {
+    if (u->mem_size <= 8 && is_stack(t, &u->in)) {
+        jit_top(t, u->in.base, u->in.disp, u->mem_size, u->rm_acc & ACC_W);
+        return;
+    }
     jit_address(t, &u->in);
     if (u->align) {
         asm_op(A, 0xf6 | OPC_BYTE_RM, 0, rm_reg(H_R11), 1); /* test $15, %r11b */
@@ -381,14 +464,7 @@ void jit_move_sp(struct xlate *t, int by)
 /* R11 = host address of the new top */
 void jit_push_place(struct xlate *t, unsigned size)
 {
-    asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(H_R9, -(int)size), 0);
-    jit_tlb(t, size, true);
-}
-
-static void top_place(struct xlate *t, unsigned from, unsigned size)
-{
-    asm_op(A, X_MOV_RM | (t->wide ? OPC_W : 0), H_R11, rm_reg(from), 0);
-    jit_tlb(t, size, false);
+    jit_top(t, RSP, -(int)size, size, true);
 }
 
 void emit_push(struct xlate *t, struct jit_insn *u)
@@ -431,7 +507,7 @@ void emit_pop(struct xlate *t, struct jit_insn *u)
 {
     unsigned reg = host_of(u->ext);
 
-    top_place(t, H_R9, u->size);
+    jit_top(t, RSP, 0, u->size, false);
     asm_op(A, X_MOV_RM | w_of(u->size), reg == H_NONE ? H_R11 : reg, rm_mem(H_R11, 0), 0);
     if (reg == H_NONE)
         store_slot(t, H_R11, u->ext);
@@ -442,7 +518,7 @@ void emit_leave(struct xlate *t, struct jit_insn *u)
 {
     unsigned bp = host_of(RBP);
 
-    top_place(t, bp, u->size);
+    jit_top(t, RBP, 0, u->size, false);
     asm_op(A, X_LEA | w_of(u->size), H_R9, rm_mem(bp, u->size), 0);
     asm_op(A, X_MOV_RM | w_of(u->size), bp, rm_mem(H_R11, 0), 0);
 }

@@ -181,8 +181,7 @@ static void push_return(struct xlate *t, const struct jit_insn *u)
 
 static void return_place(struct xlate *t, const struct jit_insn *u)
 {
-    asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(H_R9, -(int)u->size), 0);
-    jit_tlb(t, u->size, true);
+    jit_top(t, RSP, -(int)u->size, u->size, true);
 }
 
 void emit_call(struct xlate *t, struct jit_insn *u)
@@ -241,8 +240,7 @@ void emit_ret(struct xlate *t, struct jit_insn *u)
 
     x87_flush(t);
     flags_keep(t);
-    asm_op(A, X_MOV_RM | w, H_R11, rm_reg(H_R9), 0);
-    jit_tlb(t, u->size, false);
+    jit_top(t, RSP, 0, u->size, false);
     asm_op(A, X_MOV_RM | w, H_R11, rm_mem(H_R11, 0), 0);
     find_target(t);
     asm_op(A, X_LEA | w, H_R9, rm_mem(H_R9, (int)(u->size + (u->in.imm & 0xffff))), 0);

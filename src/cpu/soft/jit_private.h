@@ -92,12 +92,21 @@ struct jit_insn {
 
 /* Way out to the interpreter's operation of one instruction. */
 struct side_exit {
-    uint8_t *from[6];
+    uint8_t *from[8];
     unsigned n;
     uint16_t op;
     bool kept;
     struct recipe recipe;
     struct x87_state x87;
+};
+/* A stack access on another page than the last. */
+struct top_miss {
+    uint8_t *from;  /* here R11 is the address - top_tag */
+    uint8_t *back;  /* there it is the offset in the page of top_tag */
+    uint8_t *done;  /* there it is the host's address */
+    uint16_t side;
+    uint8_t size;
+    bool write;
 };
 /* The taken side of a conditional branch, out of line. */
 struct far_exit {
@@ -118,7 +127,8 @@ struct xlate {
     bool in_host, kept;
     struct recipe recipe;
     struct x87_state x87;
-    unsigned n_sides, n_far;
+    unsigned n_sides, n_far, n_tops;
+    struct top_miss top[2 * BLOCK_INSNS_MAX];
     struct side_exit side[BLOCK_INSNS_MAX];
     struct far_exit far[BLOCK_INSNS_MAX];
     struct jit_insn insn[BLOCK_INSNS_MAX];
@@ -180,6 +190,9 @@ void jit_side_always(struct xlate *t);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
 void jit_push_place(struct xlate *t, unsigned size);               /* R11: host, of a new top */
 void jit_move_sp(struct xlate *t, int by);
+/* R11 = host address of [guest register + disp], which is most likely on the stack. */
+void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write);
+void jit_top_miss(struct xlate *t, struct top_miss *m);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
     emit_cmpxchg8b, emit_sign, emit_vzero, emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;

@@ -116,6 +116,7 @@ static void drop_write(struct soft_vp *vp, struct tlb_set *set, size_t slot)
     chain_remove(vp->mmu, b, set, slot);
     bucket_sub(b);
     e->tag = tlb_empty(slot);
+    vp->top_limit = 0;
 }
 
 /* Drop all write entries for a page.  The VP is the caller's or stands at a safe point. */
@@ -304,6 +305,7 @@ static void switch_pcid(struct soft_vp *vp)
 
 void mmu_select_set(struct soft_vp *vp)
 {
+    struct tlb *tlb;
     struct mmu_state *m = vp->mmu;
     uint64_t sig = (vp->cr0 & CR0_SIGNATURE) | (vp->efer & EFER_SIGNATURE) |
                    (vp->cr4 & CR4_SIGNATURE) << 32;
@@ -327,7 +329,11 @@ void mmu_select_set(struct soft_vp *vp)
         class = CLASS_KERNEL_USER;
         m->walk_acc = ACC_AC;
     }
-    vp->tlb = &get_set(vp, class)->tlb;
+    tlb = &get_set(vp, class)->tlb;
+    if (vp->tlb != tlb) {
+        vp->tlb = tlb;
+        vp->top_limit = 0;
+    }
 }
 
 /* ---- invalidation ---------------------------------------------------------------------------- */
