@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Starts by SeaBIOS: an installed Debian on a differencing VHDX, and a CD with GRUB.
+"""Starts by SeaBIOS: an installed Debian on a differencing VHDX, on a screen too, and a CD with GRUB.
 
 The Debian disk is made once for each recipe (tools/mkdebian: debootstrap, so root is needed).
 """
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import time
 
-from guest import ROOT, Failed, Guest, Skip, build_dir, fetched, initramfs, main, test
+from guest import PATIENCE, ROOT, Failed, Guest, Skip, build_dir, fetched, initramfs, main, test
 
 STORAGE = ["hv_vmbus", "hv_utils", "hv_storvsc", "ata_piix", "sr_mod", "isofs"]
 VERDIN = os.path.join(build_dir(), "verdin")
@@ -103,6 +104,70 @@ def debian_from_a_differencing_vhdx_to_login(t):
     g.no_complaints()
     t.check("the base is as it was", digest(base) == before)
     check_child(t, child)
+
+
+class Screen:
+    """The display of a machine on a terminal, read by the monitor."""
+
+    def __init__(self, g):
+        self.g = g
+
+    def read(self):
+        self.g.send("\x1dscreen\r\r")
+        return self.g.expect(r"> screen\n((?:.*\n)*?)verdin> ", seconds=20).group(1)
+
+    def shows(self, pattern, seconds=120):
+        """The picture, once it shows 'pattern'."""
+        end = time.monotonic() + seconds * PATIENCE
+        while True:
+            text = self.read()
+            if m := re.search(pattern, text, re.M):
+                return m
+            if time.monotonic() > end:
+                raise Failed(f"the screen does not show '{pattern}':\n{text}")
+            time.sleep(0.5)
+
+    def type(self, text):
+        """No faster than a person: each key waits until the screen was drawn with it."""
+        for i in range(0, len(text), 8):
+            self.g.send(text[i:i + 8])
+            time.sleep(0.2)
+
+
+@test
+def screen_and_keyboard_across_a_save(t):
+    """No serial port: the VGA's text on the terminal, keys by the keyboard controller."""
+    base, saved = debian_disk(t), os.path.join(t.folder, "saved")
+    child = os.path.join(t.folder, "child.vhdx")
+    subprocess.run([VERDIN, "disk", "create", "--quiet", child, "--parent", base], check=True)
+    args = ["--disk", f"{child},bus=ide", "--console", "screen"]
+    g = Guest(t, args=args, memory="512M", terminal=True)
+    g.expect(r"SeaBIOS \(version")
+    screen = Screen(g)
+    screen.shows(r"^verdin-guest login:")
+    screen.type("root\r")
+    screen.shows(r"^root@verdin-guest:~# *$")
+    screen.type("echo $((6*7))-$(tty)\r")
+    screen.shows(r"^42-/dev/tty1$")
+    t.note("logged in on tty1")
+    screen.type("echo not\x7f\x7f\x7fA\x1b[DB")
+    screen.shows(r"~# echo BA$")
+    g.send(f"\x1dsave {saved}\r")
+    g.expect(r"saved; the machine is paused", seconds=60)
+    g.send("quit\r")
+    g.ends(0)
+    g = Guest(t, args=args, memory="512M", terminal=True, restore=saved)
+    g.expect(r"verdin-guest login: root")  # drawn from the saved picture
+    screen = Screen(g)
+    screen.type("\x1b[F-$((7*9))\r")
+    screen.shows(r"^BA-63$")
+    t.note("the picture, the keyboard and the shell go on")
+    screen.type("\x1bOP\x1b[15~\r")  # F1, F5: nothing bad
+    g.send("\x1dkey ctrl-alt-delete\r\r")
+    screen.shows(r"SeaBIOS|^verdin-guest login:$")
+    t.note("Ctrl-Alt-Delete starts it anew")
+    g.send("\x1dquit\r")
+    g.ends(0)
 
 
 GRUB = """
