@@ -27,7 +27,7 @@ struct console {
     uint8_t pending[INPUT_MAX]; /* read, not yet taken by the guest */
     size_t n_pending;
     bool in_monitor;
-    void (*monitor_input)(void *owner, const uint8_t *p, size_t n);
+    size_t (*monitor_input)(void *owner, const uint8_t *p, size_t n);
     void *monitor_owner;
 };
 
@@ -97,24 +97,56 @@ static size_t before_escape(const struct console *c, const uint8_t *p, size_t n)
     return e ? (size_t)(e - p) : n;
 }
 
-static void to_monitor(struct console *c, const uint8_t *p, size_t n)
+static void open_monitor(struct console *c)
 {
-    if (!c->in_monitor) {
-        c->in_monitor = true;
-        outq_hold(c->out, true);
-        if (c->display)
-            display_hold(c->display, true);
-    }
-    c->monitor_input(c->monitor_owner, p, n);
+    c->in_monitor = true;
+    outq_hold(c->out, true);
+    if (c->display)
+        display_hold(c->display, true);
+    c->monitor_input(c->monitor_owner, NULL, 0);
 }
 
+static size_t give(struct console *c, const uint8_t *p, size_t n)
+{
+    return c->display ? display_type(c->display, p, n)
+                      : machine_console_input(c->machine, 0, p, n);
+}
+
+/* Behind what waits already.  No more comes in than one read, and nothing waited before it. */
 static void to_guest(struct console *c, const uint8_t *p, size_t n)
 {
-    size_t took = c->display ? display_type(c->display, p, n)
-                             : machine_console_input(c->machine, 0, p, n);
+    size_t took = c->n_pending ? 0 : give(c, p, n), left = MIN(n - took, INPUT_MAX - c->n_pending);
 
-    c->n_pending = n - took;
-    memmove(c->pending, p + took, n - took);
+    memcpy(c->pending + c->n_pending, p + took, left);
+    c->n_pending += left;
+}
+
+static void pending_to_guest(struct console *c)
+{
+    size_t took = give(c, c->pending, c->n_pending);
+
+    c->n_pending -= took;
+    memmove(c->pending, c->pending + took, c->n_pending);
+}
+
+/* An escape changes from the guest to the monitor, a command of it back. */
+static void take_input(struct console *c, const uint8_t *p, size_t n)
+{
+    while (n) {
+        size_t k;
+        if (c->in_monitor) {
+            k = c->monitor_input(c->monitor_owner, p, n);
+        } else {
+            k = before_escape(c, p, n);
+            to_guest(c, p, k);
+            if (k < n) {
+                open_monitor(c);
+                k++;
+            }
+        }
+        p += k;
+        n -= k;
+    }
 }
 
 static void read_input(struct console *c)
@@ -129,22 +161,14 @@ static void read_input(struct console *c)
         watch_input(c, false);
         return;
     }
-    size_t n = (size_t)r;
-    if (c->in_monitor) {
-        to_monitor(c, buf, n);
-        return;
-    }
-    size_t k = before_escape(c, buf, n);
-    to_guest(c, buf, k);
-    if (k < n)
-        to_monitor(c, buf + k + 1, n - k - 1);
+    take_input(c, buf, (size_t)r);
 }
 
 /* Read on if the guest took all that we had. */
 static void pump(struct console *c)
 {
     if (c->n_pending)
-        to_guest(c, c->pending, c->n_pending);
+        pending_to_guest(c);
     while (c->unpollable && !c->eof && !c->n_pending)
         read_input(c);
     watch_input(c, !c->eof && (!c->n_pending || c->terminal) && (!c->terminal || term_is_ours()));
@@ -267,7 +291,7 @@ void console_free(struct console *c)
 }
 
 int console_attach(struct console *c, struct machine *m,
-                   void (*monitor_input)(void *owner, const uint8_t *p, size_t n), void *owner,
+                   size_t (*monitor_input)(void *owner, const uint8_t *p, size_t n), void *owner,
                    struct err *err)
 {
     c->machine = m;

@@ -18,10 +18,10 @@ void console_free(struct console *c); /* what the guest has sent gets out first 
 /* For machine_config.uart[0]. */
 const struct console_ops *console_ops(void);
 
-/* Begin to read input.  'monitor_input' (may be NULL) gets the bytes behind an escape, and all
- * others until console_close_monitor(). */
+/* Begin to read input.  'monitor_input' (may be NULL) gets the bytes behind an escape (at first none),
+ * and all others until console_close_monitor(); it returns how many it took. */
 int console_attach(struct console *c, struct machine *m,
-                   void (*monitor_input)(void *owner, const uint8_t *p, size_t n), void *owner,
+                   size_t (*monitor_input)(void *owner, const uint8_t *p, size_t n), void *owner,
                    struct err *err);
 
 /* Back from the monitor: the guest's output goes on, input is the guest's again. */

@@ -413,7 +413,7 @@ static void key(struct monitor *mon, uint8_t k)
     }
 }
 
-void monitor_input(void *owner, const uint8_t *p, size_t n)
+size_t monitor_input(void *owner, const uint8_t *p, size_t n)
 {
     struct monitor *mon = owner;
 
@@ -425,9 +425,7 @@ void monitor_input(void *owner, const uint8_t *p, size_t n)
     size_t i = 0;
     while (i < n && mon->open)
         key(mon, p[i++]);
-    /* What was typed behind a command that left belongs to the guest. */
-    while (i < n)
-        console_type(mon->console, p[i++]);
+    return i;
 }
 
 struct monitor *monitor_new(struct machine *m, struct console *c, const struct monitor_ops *ops,

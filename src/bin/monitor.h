@@ -18,5 +18,6 @@ struct monitor *monitor_new(struct machine *m, struct console *c, const struct m
                             void *owner);
 void monitor_free(struct monitor *mon);
 
-/* For console_attach(); 'owner' is a struct monitor. */
-void monitor_input(void *owner, const uint8_t *p, size_t n);
+/* For console_attach(); 'owner' is a struct monitor.  Returns how much it took: what was typed behind
+ * a command that leaves is not the monitor's. */
+size_t monitor_input(void *owner, const uint8_t *p, size_t n);

@@ -299,6 +299,17 @@ def the_escape_itself_can_be_sent():
 
 
 @test
+def guest_and_monitor_in_one_write():
+    t = Terminal()
+    t.send(b"\x1dno\r\rab\x1d\x1dcd\x1d\ref")
+    t.expect(b"no such command")
+    for part in b"ab", b"\x1d", b"cd", b"ef":  # prompts come between
+        t.expect(part)
+    t.send(b"gh\x1dquit\r")
+    t.end(0)
+
+
+@test
 def output_waits_while_the_monitor_is_open():
     t = Terminal()
     t.send(b"\x1d")
