@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tiny.c - the smallest machine that runs a test guest on one of the engines.
  *
- *     tiny [-e soft|kvm] [-n VPS] [-m MiB] [-t SECONDS] [-x] [-a ARGUMENTS] KERNEL [INITRD]
+ *     tiny [-e soft|kvm] [-s interp|jit|jit-eager] [-n VPS] [-m MiB] [-t SECONDS] [-x]
+ *          [-a ARGUMENTS] KERNEL [INITRD]
  *
+ * -s is the soft engine's mode, its default otherwise; jit-eager translates each block at once.
  * -x hides x2APIC from CPUID.
  * RAM, VPs, COM1 to standard output, the exit port 0xf4, what kvm-unit-tests wants of QEMU (fw_cfg
  * by ports, its test device's registers and lines).  Of the PICs there is only what a BIOS leaves
@@ -237,10 +239,12 @@ static int wire_lint0(struct vp *vp, struct err *err)
     return r;
 }
 
-static int start(struct tiny *t, enum engine_kind engine, const struct boot_config *boot)
+static int start(struct tiny *t, enum engine_kind engine, enum soft_mode mode,
+                 const struct boot_config *boot)
 {
-    struct partition_config cfg = { .engine = engine, .gmem = t->gmem, .clock = &t->clock,
-                                    .n_vps = t->n_vps, .exits = &exits, .owner = t };
+    struct partition_config cfg = { .engine = engine, .soft_mode = mode, .gmem = t->gmem,
+                                    .clock = &t->clock, .n_vps = t->n_vps, .exits = &exits,
+                                    .owner = t };
     struct cpuid_entry cpuid[CPUID_ENTRIES_MAX];
     struct boot_entry entry;
     struct err err = { 0 };
@@ -261,19 +265,38 @@ static int start(struct tiny *t, enum engine_kind engine, const struct boot_conf
     return 0;
 }
 
+static bool parse_mode(const char *text, enum soft_mode *ret)
+{
+    static const char *const names[] = { [SOFT_INTERP] = "interp", [SOFT_JIT] = "jit",
+                                         [SOFT_JIT_EAGER] = "jit-eager" };
+
+    for (unsigned i = SOFT_INTERP; i < ARRAY_LEN(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (enum soft_mode)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct tiny t = { .n_vps = 1, .lock = PTHREAD_MUTEX_INITIALIZER,
                       .ended = PTHREAD_COND_INITIALIZER };
     struct boot_config boot = { .append = "" };
     enum engine_kind engine = ENGINE_SOFT;
+    enum soft_mode mode = SOFT_DEFAULT;
     unsigned long mib = 128, seconds = 60;
     struct err err = { 0 };
     int opt, status;
 
-    while ((opt = getopt(argc, argv, "e:n:m:t:a:x")) > 0) {
+    while ((opt = getopt(argc, argv, "e:s:n:m:t:a:x")) > 0) {
         switch (opt) {
         case 'e': engine = strcmp(optarg, "kvm") == 0 ? ENGINE_KVM : ENGINE_SOFT; break;
+        case 's':
+            if (!parse_mode(optarg, &mode))
+                return 125;
+            break;
         case 'n': t.n_vps = (unsigned)strtoul(optarg, NULL, 0); break;
         case 'm': mib = strtoul(optarg, NULL, 0); break;
         case 't': seconds = strtoul(optarg, NULL, 0); break;
@@ -289,7 +312,7 @@ int main(int argc, char **argv)
     clock_init(&t.clock);
     if (gmem_new(mib * MIB, &t.gmem, &err) < 0)
         return fail(&err);
-    status = start(&t, engine, &boot);
+    status = start(&t, engine, mode, &boot);
     if (status == 0) {
         status = run_all(&t, (unsigned)seconds);
         if (status >= 124)

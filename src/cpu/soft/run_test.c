@@ -12,6 +12,10 @@
 #include "cpu/bare_exits.h"
 #include "cpu/engine.h"
 
+#ifndef TEST_MODE /* meson.build makes one program for each */
+#define TEST_MODE SOFT_DEFAULT
+#endif
+
 #define CODE        0x100000
 #define STACK       0x300000
 #define DATA        0x400000
@@ -100,7 +104,8 @@ static void put_idt(struct guest *g)
 static struct guest *guest_new(const uint8_t *code, const uint8_t *end)
 {
     struct guest *g = calloc(1, sizeof *g);
-    struct partition_config cfg = { .engine = ENGINE_SOFT, .n_vps = 1, .exits = &exits, .owner = g };
+    struct partition_config cfg = { .engine = ENGINE_SOFT, .soft_mode = TEST_MODE, .n_vps = 1,
+                                    .exits = &exits, .owner = g };
     struct cpuid_entry cpuid[CPUID_ENTRIES_MAX];
     struct vp_regs r;
     unsigned n;

@@ -7,6 +7,10 @@
 #include "base/test.h"
 #include "cpu/engine.h"
 
+#ifndef TEST_MODE /* meson.build makes one program for each */
+#define TEST_MODE SOFT_DEFAULT
+#endif
+
 #define RAM       (8 * MIB)
 #define PML4_AT   0x1000
 #define PDPT_AT   0x2000
@@ -189,8 +193,9 @@ static struct machine *machine_new(unsigned n_vps)
     clock_init(&m->clock);
     if (gmem_new(RAM, &m->mem, &err) < 0)
         abort();
-    struct partition_config cfg = { .engine = ENGINE_SOFT, .gmem = m->mem, .clock = &m->clock,
-                                    .n_vps = n_vps, .exits = &exits, .owner = m };
+    struct partition_config cfg = { .engine = ENGINE_SOFT, .soft_mode = TEST_MODE,
+                                    .gmem = m->mem, .clock = &m->clock, .n_vps = n_vps,
+                                    .exits = &exits, .owner = m };
     if (partition_new(&cfg, &m->p, &err) < 0)
         abort();
     for (unsigned i = 0; i < n_vps; i++)
