@@ -23,6 +23,16 @@ void trace_list(FILE *to);
 
 void trace_emit(const struct trace_point *p, const char *fmt, ...) PRINTF(2, 3);
 
+/* A point of its own, for work that only traces need. */
+#define TRACE_POINT(var, cat, event)                                                  \
+    static struct trace_point var __attribute__((section("trace_points"), aligned(16))) = { \
+        cat "." event, 0                                                              \
+    }
+static inline bool trace_on(const struct trace_point *p)
+{
+    return unlikely(__atomic_load_n(&p->on, __ATOMIC_RELAXED));
+}
+
 #define TRACE(cat, event, ...)                                                       \
     do {                                                                             \
         static struct trace_point point_                                             \

@@ -180,6 +180,8 @@ struct soft_vp {
     struct soft_counters {
         uint64_t insns, blocks_decoded, insns_decoded, tlb_misses, page_walks, tlb_flushes;
         uint64_t code_writes, rendezvous, pio, mmio, msr, hypercalls, halts, irqs, faults[32];
+        uint64_t translated_blocks, translated_insns, translated_bytes, translate_ticks;
+        uint64_t side_exits, interpreted, unlinked; /* ways out of translated code */
     } count;
 
     struct cpuid_entry cpuid[CPUID_ENTRIES_MAX];

@@ -89,6 +89,12 @@ static void put_spill(struct asm_buf *a)
         pop(a, saved[i]);
 }
 
+/* Flags are in the VP already. */
+static void count_one(struct asm_buf *a, struct host_rm counter)
+{
+    asm_imm(a, G_ADD, OPC_W, counter, 1);
+}
+
 static void put_jmp_c(struct asm_buf *a, op_fn *to)
 {
     asm_put(a, 0xb848, 2); /* mov $, %rax */
@@ -111,6 +117,7 @@ static bool put_common(struct jit *j)
     asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0); /* jmp *%rax */
 
     c->unlinked = asm_here(&a);
+    count_one(&a, IN_VP(count.unlinked));
     asm_op(&a, X_MOV_MR | OPC_W, H_R11, IN_VP(op), 0);
     c->exit_op = asm_here(&a);
     put_spill(&a);
@@ -118,6 +125,7 @@ static bool put_common(struct jit *j)
     asm_op(&a, 0xff, 4, rm_mem(H_RSI, offsetof(struct op, run)), 0);
 
     c->cross_slow = asm_here(&a);
+    count_one(&a, IN_VP(count.unlinked));
     put_spill(&a);
     asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_R11), 0);
     put_jmp_c(&a, run_cross_slow);
@@ -369,6 +377,7 @@ static void put_sides(struct xlate *t)
             flags_replay(a, &s->recipe);
             flags_store(a);
         }
+        count_one(a, s->always ? IN_VP(count.interpreted) : IN_VP(count.side_exits));
         asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(&t->block->ops[s->op]), 0);
         asm_jmp(a, t->jit->common.exit_op);
     }
@@ -443,6 +452,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     struct resume resumes[BLOCK_INSNS_MAX + 1];
     struct xlate t; /* too large to be cleared */
     uint8_t *room = j->write + region * JIT_REGION_SIZE;
+    uint64_t began = __builtin_ia32_rdtsc();
     unsigned n;
 
     __atomic_store_n(&b->ops[0].run, op_resume, __ATOMIC_RELEASE); /* once */
@@ -468,5 +478,10 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     for (unsigned i = n; i-- > 0;)
         __atomic_store_n(&b->ops[resumes[i].op].run, (op_fn *)(uintptr_t)resumes[i].entry,
                          __ATOMIC_RELEASE);
+    jit_show(b, t.a.start + t.a.run, t.a.start, (size_t)(t.a.p - t.a.start));
+    vp->count.translated_blocks++;
+    vp->count.translated_insns += t.n;
+    vp->count.translated_bytes += (uint64_t)(t.a.p - t.a.start);
+    vp->count.translate_ticks += __builtin_ia32_rdtsc() - began;
     __atomic_store_n(&b->native, (const uint8_t *)resumes[0].entry + ENTRY_BYTES, __ATOMIC_RELEASE);
 }

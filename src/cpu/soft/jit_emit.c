@@ -71,6 +71,7 @@ void jit_side_always(struct xlate *t)
 {
     struct side_exit *s = side(t);
 
+    s->always = true;
     s->from[s->n++] = asm_jmp_later(A);
 }
 

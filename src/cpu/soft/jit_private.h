@@ -95,7 +95,7 @@ struct side_exit {
     uint8_t *from[8];
     unsigned n;
     uint16_t op;
-    bool kept;
+    bool kept, always;
     struct recipe recipe;
     struct x87_state x87;
 };
@@ -164,6 +164,9 @@ bool jit_classify_x87(struct jit_insn *u, uint32_t mode);
 emit_fn emit_x87, emit_fldcw;
 void x87_flush(struct xlate *t); /* before the code is left, or joined */
 void x87_write_pointers(struct asm_buf *a, const struct x87_state *x);
+
+/* jit_trace.c: a block that was just translated, where it runs and where it was written. */
+void jit_show(const struct block *b, const uint8_t *run, const uint8_t *write, size_t n);
 
 /* jit_flags.c */
 bool flags_survive(const struct xlate *t); /* of those just made: without being kept */
