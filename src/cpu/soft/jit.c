@@ -124,6 +124,19 @@ static bool put_common(struct jit *j)
     asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_RAX), 0);
     asm_op(&a, 0xff, 4, rm_mem(H_RSI, offsetof(struct op, run)), 0);
 
+    c->side = asm_here(&a);
+    count_one(&a, IN_VP(count.side_exits));
+    asm_jmp(&a, c->exit_op);
+    c->interpreted = asm_here(&a);
+    count_one(&a, IN_VP(count.interpreted));
+    asm_jmp(&a, c->exit_op);
+    for (unsigned write = 0; write < 2; write++) {
+        for (unsigned size = 0; size < 4; size++) {
+            c->top_miss[write][size] = asm_here(&a);
+            jit_put_top_miss(&a, 1u << size, write);
+        }
+    }
+
     c->cross_slow = asm_here(&a);
     count_one(&a, IN_VP(count.unlinked));
     put_spill(&a);
@@ -377,9 +390,8 @@ static void put_sides(struct xlate *t)
             flags_replay(a, &s->recipe);
             flags_store(a);
         }
-        count_one(a, s->always ? IN_VP(count.interpreted) : IN_VP(count.side_exits));
         asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(&t->block->ops[s->op]), 0);
-        asm_jmp(a, t->jit->common.exit_op);
+        asm_jmp(a, s->always ? t->jit->common.interpreted : t->jit->common.side);
     }
 }
 

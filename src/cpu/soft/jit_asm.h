@@ -84,33 +84,49 @@ static inline void asm_32(struct asm_buf *a, uint32_t v)
     asm_put(a, v, 4);
 }
 
-/* ModRM, SIB and displacement. */
-static inline void asm_modrm(struct asm_buf *a, unsigned reg, struct host_rm rm, unsigned imm)
+/* ModRM, SIB and displacement at 'p', which has the room; 'behind' bytes of the instruction follow. */
+static inline uint8_t *asm_modrm(const struct asm_buf *a, uint8_t *p, unsigned reg, struct host_rm rm,
+                                 unsigned behind)
 {
     unsigned r = (reg & 7) << 3;
+    uint32_t disp = (uint32_t)rm.disp;
 
     if (rm.reg != H_NONE) {
-        asm_8(a, 0xc0 | r | (rm.reg & 7u));
-    } else if (rm.at) {
-        asm_8(a, r | 5);
-        asm_32(a, (uint32_t)((intptr_t)rm.at - (intptr_t)asm_here(a) - 4 - (int)imm));
-    } else if (rm.base == H_NONE) { /* [index * scale + disp32] or [disp32] */
-        asm_8(a, r | 4);
-        asm_8(a, (unsigned)rm.scale << 6 | (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | 5);
-        asm_32(a, (uint32_t)rm.disp);
-    } else {
-        bool sib = rm.index != H_NONE || (rm.base & 7) == H_RSP;
-        unsigned mod = rm.disp == 0 && (rm.base & 7) != H_RBP ? 0
-                       : rm.disp == (int8_t)rm.disp           ? 1
-                                                              : 2;
-
-        asm_8(a, mod << 6 | r | (sib ? 4 : rm.base & 7u));
-        if (sib)
-            asm_8(a, (unsigned)rm.scale << 6 |
-                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | (rm.base & 7u));
-        if (mod)
-            asm_put(a, (uint32_t)rm.disp, mod == 1 ? 1 : 4);
+        *p++ = (uint8_t)(0xc0 | r | (rm.reg & 7u));
+        return p;
     }
+    if (rm.at) {
+        *p++ = (uint8_t)(r | 5);
+        disp = (uint32_t)((intptr_t)rm.at - ((intptr_t)p + a->run) - 4 - (int)behind);
+        memcpy(p, &disp, 4);
+        return p + 4;
+    }
+    if (rm.base == H_NONE) { /* [index * scale + disp32] or [disp32] */
+        *p++ = (uint8_t)(r | 4);
+        *p++ = (uint8_t)((unsigned)rm.scale << 6 |
+                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | 5);
+        memcpy(p, &disp, 4);
+        return p + 4;
+    }
+    bool sib = rm.index != H_NONE || (rm.base & 7) == H_RSP;
+    unsigned mod = rm.disp == 0 && (rm.base & 7) != H_RBP ? 0 : rm.disp == (int8_t)rm.disp ? 1 : 2;
+
+    *p++ = (uint8_t)(mod << 6 | r | (sib ? 4 : rm.base & 7u));
+    if (sib)
+        *p++ = (uint8_t)((unsigned)rm.scale << 6 |
+                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | (rm.base & 7u));
+    memcpy(p, &disp, 4); /* what is not meant is not written yet */
+    return p + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
+}
+
+#define ASM_INSN_MAX 16
+
+static inline bool asm_room(struct asm_buf *a)
+{
+    if (likely(a->p + ASM_INSN_MAX <= a->end))
+        return true;
+    a->full = true;
+    return false;
 }
 
 /* One instruction with a ModRM; 'imm' bytes of immediate follow (the caller puts them). */
@@ -119,7 +135,10 @@ static inline void asm_op(struct asm_buf *a, unsigned opc, unsigned reg, struct 
 {
     bool memory = rm.reg == H_NONE;
     unsigned rex = (opc & OPC_W ? 8 : 0) | (reg >> 3 & 1) << 2;
+    uint8_t *p = a->p;
 
+    if (!asm_room(a))
+        return;
     if (memory)
         rex |= (rm.index != H_NONE ? (rm.index >> 3 & 1u) << 1 : 0) |
                (rm.base != H_NONE ? rm.base >> 3 & 1u : 0);
@@ -127,23 +146,25 @@ static inline void asm_op(struct asm_buf *a, unsigned opc, unsigned reg, struct 
         rex |= rm.reg >> 3 & 1u;
     if ((opc & OPC_BYTE_REG && reg >= 4) || (opc & OPC_BYTE_RM && !memory && rm.reg >= 4))
         rex |= 0x40;
-    if (opc & OPC_LOCK)
-        asm_8(a, 0xf0);
-    if (opc & OPC_66)
-        asm_8(a, 0x66);
-    if (opc & OPC_F3)
-        asm_8(a, 0xf3);
-    if (opc & OPC_F2)
-        asm_8(a, 0xf2);
-    if (rex)
-        asm_8(a, 0x40 | rex);
-    switch (opc & OPC_MAP) {
-    case OPC_0F: asm_8(a, 0x0f); break;
-    case OPC_0F38: asm_put(a, 0x380f, 2); break;
-    case OPC_0F3A: asm_put(a, 0x3a0f, 2); break;
+    if (unlikely(opc & (OPC_LOCK | OPC_66 | OPC_F3 | OPC_F2))) {
+        if (opc & OPC_LOCK)
+            *p++ = 0xf0;
+        if (opc & OPC_66)
+            *p++ = 0x66;
+        if (opc & OPC_F3)
+            *p++ = 0xf3;
+        if (opc & OPC_F2)
+            *p++ = 0xf2;
     }
-    asm_8(a, opc);
-    asm_modrm(a, reg, rm, imm);
+    if (rex)
+        *p++ = (uint8_t)(0x40 | rex);
+    if (opc & OPC_MAP) {
+        *p++ = 0x0f;
+        if ((opc & OPC_MAP) != OPC_0F)
+            *p++ = (opc & OPC_MAP) == OPC_0F38 ? 0x38 : 0x3a;
+    }
+    *p++ = (uint8_t)opc;
+    a->p = asm_modrm(a, p, reg, rm, imm);
 }
 
 /* The same with a VEX prefix: 'pp' and 'map' as it counts them, 'v' the register of vvvv. */
@@ -153,16 +174,25 @@ static inline void asm_vex(struct asm_buf *a, unsigned map, unsigned pp, unsigne
     unsigned x = rm.reg == H_NONE && rm.index != H_NONE ? rm.index >> 3 & 1u : 0;
     unsigned b = rm.reg != H_NONE ? rm.reg >> 3 & 1u : rm.base != H_NONE ? rm.base >> 3 & 1u : 0;
 
-    asm_8(a, 0xc4);
-    asm_8(a, (~reg >> 3 & 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | map);
-    asm_8(a, w << 7 | (~v & 15) << 3 | l << 2 | pp);
-    asm_8(a, opcode);
-    asm_modrm(a, reg, rm, imm);
+    uint8_t *p = a->p;
+
+    if (!asm_room(a))
+        return;
+    *p++ = 0xc4;
+    *p++ = (uint8_t)((~reg >> 3 & 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | map);
+    *p++ = (uint8_t)(w << 7 | (~v & 15) << 3 | l << 2 | pp);
+    *p++ = (uint8_t)opcode;
+    a->p = asm_modrm(a, p, reg, rm, imm);
 }
 
 static inline void asm_jmp(struct asm_buf *a, const void *to)
 {
     asm_8(a, 0xe9);
+    asm_32(a, (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - 4));
+}
+static inline void asm_call(struct asm_buf *a, const void *to)
+{
+    asm_8(a, 0xe8);
     asm_32(a, (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - 4));
 }
 static inline void asm_jcc(struct asm_buf *a, unsigned cc, const void *to)

@@ -34,14 +34,6 @@ static void set(struct xlate *t, unsigned g, unsigned host)
 
 /* ---- ways out -------------------------------------------------------------------------------- */
 
-static void side_jcc(struct xlate *t, struct side_exit *s, unsigned cc)
-{
-    if (s->n == ARRAY_LEN(s->from))
-        t->bad = true;
-    else
-        s->from[s->n++] = asm_jcc_later(A, cc);
-}
-
 static struct side_exit *side(struct xlate *t)
 {
     const struct jit_insn *u = &t->insn[t->i];
@@ -113,24 +105,24 @@ void jit_address(struct xlate *t, const struct insn *in)
 }
 
 /* The lookup of mem.h: one compare tells hit, permission and crossing.  Behind it 'above' is a miss. */
-static void look_up(struct xlate *t, int table, unsigned size)
+static void look_up(struct asm_buf *a, int table, unsigned size)
 {
-    asm_op(A, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
-    asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
-    asm_8(A, PAGE_SHIFT - 4);
-    asm_8(A, 0x25); /* and $, %eax */
-    asm_32(A, (TLB_ENTRIES - 1) << 4);
-    asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
-    asm_op(A, X_SUB_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-    asm_op(A, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
-    asm_32(A, (uint32_t)(PAGE_SIZE - size));
+    asm_op(a, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
+    asm_op(a, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(a, PAGE_SHIFT - 4);
+    asm_8(a, 0x25); /* and $, %eax */
+    asm_32(a, (TLB_ENTRIES - 1) << 4);
+    asm_op(a, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
+    asm_op(a, X_SUB_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+    asm_op(a, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
+    asm_32(a, (uint32_t)(PAGE_SIZE - size));
 }
 
 void jit_tlb(struct xlate *t, unsigned size, bool write)
 {
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
 
-    look_up(t, table, size);
+    look_up(A, table, size);
     jit_side(t, CC_A);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
     flags_lost(t);
@@ -165,37 +157,52 @@ void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
     flags_lost(t);
 }
 
+/* Common to all blocks: R11 is an address - top_tag.  Called, and returns to one of three jumps: R11 is
+ * the offset in the page that top_tag is now of; it is the host's address; nobody knows. */
+void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write)
+{
+    int table = offsetof(struct tlb, write), host = offsetof(struct tlb_entry, host);
+    uint8_t *miss;
+
+    asm_op(a, X_ADD_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
+    look_up(a, table, size);
+    miss = asm_jcc_later(a, CC_A);
+    asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(next_rip), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+    asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(top_tag), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
+    asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(top_host), 0);
+    asm_op(a, 0xc7 | OPC_W, 0, IN_VP(top_limit), 4);
+    asm_32(a, TOP_LIMIT);
+    asm_op(a, X_MOV_RM | OPC_W, H_R11, IN_VP(next_rip), 0);
+    asm_8(a, 0xc3);
+    asm_land(a, miss);
+    if (!write) { /* a page that may only be read */
+        asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+        table = offsetof(struct tlb, read);
+        look_up(a, table, size);
+        miss = asm_jcc_later(a, CC_A);
+        asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
+        asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 5);
+        asm_8(a, 0xc3);
+        asm_land(a, miss);
+    }
+    asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 10);
+    asm_8(a, 0xc3);
+}
+
 void jit_top_miss(struct xlate *t, struct top_miss *m)
 {
     struct side_exit *s = &t->side[m->side];
-    int table = offsetof(struct tlb, write), host = offsetof(struct tlb_entry, host);
-    uint8_t *miss = NULL;
 
     asm_land(A, m->from);
-    asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
-    look_up(t, table, m->size);
-    if (m->write)
-        side_jcc(t, s, CC_A);
-    else
-        miss = asm_jcc_later(A, CC_A);
-    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(next_rip), 0);
-    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(top_tag), 0);
-    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
-    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(top_host), 0);
-    asm_op(A, 0xc7 | OPC_W, 0, IN_VP(top_limit), 4);
-    asm_32(A, TOP_LIMIT);
-    asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(next_rip), 0);
+    asm_call(A, t->jit->common.top_miss[m->write][__builtin_ctz(m->size)]);
     asm_jmp(A, (const void *)((intptr_t)m->back + A->run));
-    if (m->write)
-        return;
-    asm_land(A, miss); /* a page that may only be read */
-    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-    table = offsetof(struct tlb, read);
-    look_up(t, table, m->size);
-    side_jcc(t, s, CC_A);
-    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
     asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
+    if (s->n == ARRAY_LEN(s->from))
+        t->bad = true;
+    else
+        s->from[s->n++] = asm_jmp_later(A);
 }
 
 /* Is it [RSP + disp] or [RBP + disp]? */

@@ -141,6 +141,9 @@ struct jit_common {
     const uint8_t *unlinked;   /* the same, from the exit R11 */
     const uint8_t *cross_slow; /* run_cross_slow() from the exit R11 */
     const uint8_t *dead;       /* to what is at vp->block_rip now */
+    const uint8_t *top_miss[2][4]; /* [write][log2 of the size]: jit_put_top_miss() */
+    const uint8_t *side;       /* exit_op, counted: side exits, and instructions for the interpreter */
+    const uint8_t *interpreted;
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
     const uint8_t *load[3];    /* XMM or YMM registers, and back to RAX: by enum vectors_live */
 };
@@ -196,6 +199,7 @@ void jit_move_sp(struct xlate *t, int by);
 /* R11 = host address of [guest register + disp], which is most likely on the stack. */
 void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write);
 void jit_top_miss(struct xlate *t, struct top_miss *m);
+void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
     emit_cmpxchg8b, emit_sign, emit_vzero, emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
