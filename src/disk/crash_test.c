@@ -210,6 +210,49 @@ static void one_run(struct bench *b, const struct kind *k, uint64_t seed)
     crash_file_free(f);
 }
 
+/* ---- requests that fail ---------------------------------------------------------------------- */
+
+/* What the model is about to see, and then relies on, gets durable by itself in time. */
+static void settle(struct crash_file *f)
+{
+    EXPECT_EQ(disk_flush_sync(crash_file_reopen(f, false)), 0);
+}
+
+/* One request of the file fails, in the middle of whatever; the disk may refuse all from then on.
+ * What was flushed is there all the same, and the image is as good as after a crash. */
+static void one_failure(struct bench *b, const struct kind *k, uint64_t seed)
+{
+    static const int errs[] = { -EIO, -ENOSPC };
+    struct rng rng;
+    struct model m;
+    struct crash_file *f = crash_file_new(b->io, seed * 13 + 5);
+
+    rng_init(&rng, seed);
+    crash_file_disk(f)->loop = b->loop;
+    lay_out(b, crash_file_disk(f), k);
+    model_over(&m, k, &rng);
+    m.stop_on_err = true;
+    for (unsigned life = 0; life < 4; life++) {
+        struct disk *d = open_over(b, crash_file_reopen(f, false), k);
+        if (!d)
+            break;
+        crash_file_fail(f, 1 + rng_below(&rng, 200), errs[rng_below(&rng, 2)]);
+        if (rng_below(&rng, 2))
+            crash_file_arm(f, 1 + rng_below(&rng, 400));
+        for (unsigned i = 0; i < 3; i++) /* the guest does not give up at the first error */
+            model_run(&m, d, (unsigned)(20 + rng_below(&rng, 80)));
+        EXPECT_EQ(m.err, 0);
+        (void)disk_close(d, &b->err); /* may fail, too */
+        settle(f);
+        if (look_again(b, f, &m, k, false)) {
+            test_fail(__FILE__, __LINE__, "seed %llu, life %u", (unsigned long long)seed, life);
+            break;
+        }
+    }
+    model_done(&m);
+    crash_file_free(f);
+}
+
 /* ---- compacting and resizing ----------------------------------------------------------------- */
 
 /* Behind the model's end there are only zeros. */
@@ -264,18 +307,23 @@ static void one_job(struct bench *b, const struct kind *k, uint64_t seed)
         model_run(&m, d, (unsigned)(20 + rng_below(&rng, 60))); /* some of them are writes */
         EXPECT_EQ(m.err, 0);
         uint64_t before = d->size;
-        if (rng_below(&rng, 4) != 0)
+        bool fails = rng_below(&rng, 5) == 0;
+        if (fails)
+            crash_file_fail(f, 1 + rng_below(&rng, 60), -EIO);
+        else if (rng_below(&rng, 4) != 0)
             crash_file_arm(f, 1 + rng_below(&rng, 60));
         int r = do_job(b, d, k, &rng);
-        bool crashed = crash_file_crashed(f);
+        bool crashed = crash_file_crashed(f) || fails;
         if (r < 0 && !crashed)
             test_fail(__FILE__, __LINE__, "the job: %s", b->err.text);
         uint64_t after = d->size;
         if (!crashed) /* it goes on, changed as it is */
             model_run(&m, d, (unsigned)rng_below(&rng, 60));
         r = disk_close(d, &b->err);
-        crashed = crash_file_crashed(f);
+        crashed = crash_file_crashed(f) || fails;
         EXPECT(r == 0 || crashed);
+        if (fails)
+            settle(f);
         unsigned wrong = look_again(b, f, &m, k, !crashed);
         if (!wrong && (d = open_over(b, crash_file_reopen(f, true), k)) != NULL) {
             /* Without a crash the size is the new one; with one, either. */
@@ -357,30 +405,56 @@ TEST(vhdx_differencing_of_several_pages_survives)
     many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 60 * MIB, MIB }, runs(20));
 }
 
+/* ---- requests that fail ----------------------------------------------------------------------- */
+
+TEST(failures_of_a_dynamic_vhdx_lose_nothing)
+{
+    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(20),
+            one_failure);
+}
+
+TEST(failures_of_a_differencing_vhdx_lose_nothing)
+{
+    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(20),
+            one_failure);
+}
+
+TEST(failures_of_a_dynamic_vhd_lose_nothing)
+{
+    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
+            runs(25), one_failure);
+}
+
+TEST(failures_of_a_differencing_vhd_lose_nothing)
+{
+    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
+            runs(25), one_failure);
+}
+
 /* ---- compacting and resizing in between ------------------------------------------------------- */
 
 TEST(jobs_on_a_dynamic_vhdx_survive)
 {
-    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(40),
+    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(25),
             one_job);
 }
 
 TEST(jobs_on_a_differencing_vhdx_survive)
 {
-    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(40),
+    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(25),
             one_job);
 }
 
 TEST(jobs_on_a_dynamic_vhd_survive)
 {
     many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
-            runs(60), one_job);
+            runs(40), one_job);
 }
 
 TEST(jobs_on_a_differencing_vhd_survive)
 {
     many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
-            runs(60), one_job);
+            runs(40), one_job);
 }
 
 TEST(jobs_on_a_fixed_vhdx_survive)

@@ -100,6 +100,20 @@ static bool pick_range(struct model *m, uint64_t *ret_first, uint64_t *ret_n)
     return range_free(m, *ret_first, *ret_n);
 }
 
+/* Of a write that failed a read may show something or nothing. */
+static bool half_done(struct model *m, uint64_t sector, const uint8_t *p)
+{
+    const struct model_sector *s = &m->s[sector];
+    uint8_t want[MODEL_SECTOR];
+
+    for (unsigned k = 0; k < s->n && s->n_done < s->n; k++) {
+        model_fill(want, s->version[k], sector);
+        if (memcmp(want, p, MODEL_SECTOR) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void expect_read(struct model_slot *t)
 {
     struct model *m = t->m;
@@ -108,7 +122,8 @@ static void expect_read(struct model_slot *t)
     for (uint64_t i = 0; i < t->rq.len / MODEL_SECTOR; i++) {
         uint64_t s = t->rq.off / MODEL_SECTOR + i;
         model_fill(want, m->s[s].n ? m->s[s].version[m->s[s].n - 1] : base_of(m, s), s);
-        if (memcmp(want, t->buf + i * MODEL_SECTOR, MODEL_SECTOR) != 0 && !m->err) {
+        if (memcmp(want, t->buf + i * MODEL_SECTOR, MODEL_SECTOR) != 0 && !m->err &&
+            !half_done(m, s, t->buf + i * MODEL_SECTOR)) {
             m->err = -EILSEQ;
             printf("# sector %llu reads wrong: %#llx, not %#llx\n", (unsigned long long)s,
                    (unsigned long long)get_le64(t->buf + i * MODEL_SECTOR),
@@ -117,7 +132,7 @@ static void expect_read(struct model_slot *t)
     }
 }
 
-/* After a discard a sector is zero, or as before. */
+/* After a discard a sector is zero, or as before (which may be an older write, after one that failed). */
 static void adopt(struct model_slot *t)
 {
     struct model *m = t->m;
@@ -126,9 +141,14 @@ static void adopt(struct model_slot *t)
     for (uint64_t i = 0; i < t->rq.len / MODEL_SECTOR; i++) {
         struct model_sector *s = &m->s[t->rq.off / MODEL_SECTOR + i];
         const uint8_t *p = t->buf + i * MODEL_SECTOR;
-        model_fill(want, s->version[s->n - 2], t->rq.off / MODEL_SECTOR + i);
-        if (memcmp(p, want, MODEL_SECTOR) == 0)
-            version_add(s, s->version[s->n - 2]);
+        int last = s->n_done + 1 < s->n ? 0 : s->n - 2, k = s->n - 2;
+        for (; k >= last; k--) {
+            model_fill(want, s->version[k], t->rq.off / MODEL_SECTOR + i);
+            if (memcmp(p, want, MODEL_SECTOR) == 0)
+                break;
+        }
+        if (k >= last)
+            version_add(s, s->version[k]);
         else if (!is_zero(p, MODEL_SECTOR) && !m->err)
             m->err = -EILSEQ;
         s->n_done = s->n;

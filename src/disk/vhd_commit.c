@@ -201,22 +201,32 @@ enum { STEP_SIZE, STEP_SNAPSHOT, STEP_APPLY, STEP_FLUSH, STEP_ANSWER, STEP_LAST 
 
 static void commit_run(struct vhd *v);
 
-static void commit_end(struct vhd *v, int err)
+static void answer(struct disk_rq **list, int err)
 {
-    struct vhd_commit *c = &v->c;
-    struct disk_rq *rq = c->waiters;
+    struct disk_rq *rq = *list;
 
-    if (err && v->phase == VHD_OPEN)
-        v->phase = VHD_BROKEN; /* nobody knows what is durable */
-    while (c->n_pinned)
-        c->pinned[--c->n_pinned]->pins--;
-    c->waiters = NULL;
+    *list = NULL;
     while (rq) {
         struct disk_rq *next = rq->next;
         disk_finish(rq, err);
         rq = next;
     }
+}
+
+static void commit_end(struct vhd *v, int err)
+{
+    struct vhd_commit *c = &v->c;
+
+    if (err && v->phase == VHD_OPEN)
+        v->phase = VHD_BROKEN; /* nobody knows what is durable */
+    while (c->n_pinned)
+        c->pinned[--c->n_pinned]->pins--;
+    answer(&c->waiters, err);
     c->running = false;
+    if (v->phase == VHD_BROKEN) { /* what failed is dirty no more: another round would succeed */
+        answer(&v->flushes, -EIO);
+        return;
+    }
     if (v->parked && v->phase == VHD_IDLE)
         begin_start(v);
     else if (v->flushes)

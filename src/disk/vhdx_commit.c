@@ -217,11 +217,11 @@ static void unpin(struct vhdx *v)
         v->c.pinned[--v->c.n_pinned]->pins--;
 }
 
-static void answer(struct vhdx *v, int err)
+static void answer(struct disk_rq **list, int err)
 {
-    struct disk_rq *rq = v->c.waiters;
+    struct disk_rq *rq = *list;
 
-    v->c.waiters = NULL;
+    *list = NULL;
     while (rq) {
         struct disk_rq *next = rq->next;
         disk_finish(rq, err);
@@ -235,8 +235,12 @@ static void commit_end(struct vhdx *v, int err)
     if (err && v->phase == VHDX_OPEN)
         v->phase = VHDX_BROKEN;
     unpin(v);
-    answer(v, err);
+    answer(&v->c.waiters, err);
     v->c.running = false;
+    if (v->phase == VHDX_BROKEN) { /* what failed is dirty no more: another round would succeed */
+        answer(&v->flushes, -EIO);
+        return;
+    }
     if (v->parked && v->phase == VHDX_IDLE) {
         v->phase = VHDX_BEGINNING;
         v->c.step = 0;
@@ -475,7 +479,7 @@ static void commit_run(struct vhdx *v)
         return;
     case STEP_DURABLE:
         if (!c->more)
-            answer(v, 0);
+            answer(&v->c.waiters, 0);
         apply(v);
         return;
     case STEP_PUNCH:
