@@ -406,8 +406,11 @@ static void swap_unit(struct ide_channel *c, struct ide_drive *d, struct scsi_un
     d->hidden = hidden;
     reset_drive(d);
     d->driven = 0;
-    if (selected(c) == d)
-        c->status = unit ? ATA_DRDY | ATA_DSC : 0;
+    if (selected(c) != d)
+        return;
+    c->reset_status = unit ? ATA_DRDY | ATA_DSC : 0;
+    if (!c->in_flight && !(c->control & ATA_SRST)) /* else the channel stays busy, see ide_abandon() */
+        c->status = c->reset_status;
 }
 
 bool ide_hide(struct ide *ide, unsigned channel, unsigned drive)

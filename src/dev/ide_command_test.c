@@ -683,6 +683,36 @@ TEST(the_other_drive_is_not_selected_in_the_middle)
     EXPECT_EQ(b->disk[IDE_MODEL_CD].n[DISK_WRITE], 0);
 }
 
+/* The first drive leaves for VMBus while the second one's request from before a reset is still out. */
+TEST(a_drive_is_hidden_while_the_channel_resets)
+{
+    AUTO(done) struct ide_model *b = model();
+
+    b->disk[IDE_MODEL_SLAVE].hold = true;
+    task(b, CH1, SLAVE, 8, 1, ATA_READ_SECTORS, false);
+    turn(b);
+    out8(&b->t, 0x376, ATA_SRST);
+    out8(&b->t, 0x376, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        if (i)
+            ide_show(&b->ide, 1, 0);
+        else
+            EXPECT(ide_hide(&b->ide, 1, 0));
+        EXPECT(in8(&b->t, CH1 + ATA_STATUS) & ATA_BSY);
+        task(b, CH1, SLAVE, 9, 1, ATA_READ_SECTORS, false); /* nothing begins now */
+        turn(b);
+        EXPECT_EQ(b->disk[IDE_MODEL_SLAVE].n_waiting, 1);
+    }
+    EXPECT(ide_hide(&b->ide, 1, 0));
+    b->disk[IDE_MODEL_SLAVE].hold = false;
+    mem_disk_answer(&b->disk[IDE_MODEL_SLAVE], 1);
+    turn(b);
+    EXPECT_EQ(in8(&b->t, CH1 + ATA_STATUS), 0);
+    task(b, CH1, SLAVE, 9, 1, ATA_READ_SECTORS, false);
+    EXPECT_EQ(wait(b, CH1), READY | ATA_DRQ);
+    EXPECT_EQ(first_word(b, CH1), 9u | IDE_MODEL_SLAVE << 24);
+}
+
 /* A saved state whose command belongs to no drive. */
 TEST(states_that_cannot_be)
 {

@@ -98,6 +98,16 @@ static void reload(struct ide_model *b, struct bytes *in)
     buf_done(&damaged);
 }
 
+static void hide_or_show(struct ide_model *b, uint8_t arg)
+{
+    unsigned channel = arg >> 1 & 1, drive = arg >> 2 & 1;
+
+    if (arg & 1)
+        ide_hide(&b->ide, channel, drive);
+    else
+        ide_show(&b->ide, channel, drive);
+}
+
 static void act(struct ide_model *b, uint8_t what, struct bytes *in)
 {
     uint8_t arg = 0;
@@ -131,6 +141,8 @@ static void act(struct ide_model *b, uint8_t what, struct bytes *in)
                                 true);
         else if (what & 4)
             gmem_write(b->gmem, GPA(arg * 256u), in->p, MIN(in->n, 64));
+        else if (what & 8) /* the disk's other way comes and goes */
+            hide_or_show(b, arg);
         else if (arg == 77)
             ide_device.reset(&b->ide);
         else
