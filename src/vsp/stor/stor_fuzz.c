@@ -20,6 +20,7 @@ struct fuzz {
     bool open[SUBS + 1];
     uint32_t owed[SUBS + 1]; /* answers */
     bool leaving[STOR_MODEL_DISKS];
+    bool damaged; /* a state that was not saved so: nothing can be said of the answers */
     uint64_t pfn[STOR_MODEL_PAGES];
 };
 
@@ -129,20 +130,46 @@ static void plug(struct fuzz *f, unsigned i)
     stor_detach(f->m.stor, stor_model_lun[i], on_gone, f);
 }
 
-static void move(struct fuzz *f)
+static void drain(struct fuzz *f)
 {
-    struct buf state = { 0 };
-    struct err err;
-
     vsc_drain(&f->m.b.g);
     while (stor_inflight(f->m.stor)) {
         mem_disk_answer(&f->m.disk[0], UINT32_MAX);
         mem_disk_answer(&f->m.disk[1], UINT32_MAX);
         loop_poll(f->m.b.loop);
     }
+}
+
+static void move(struct fuzz *f)
+{
+    struct buf state = { 0 };
+    struct err err;
+
+    drain(f);
     int r = stor_model_move(&f->m, &state, &err); /* both disks are there afterwards */
     assert(r == 0);
     buf_done(&state);
+}
+
+/* The rest of the input changes the state; what is left of the machine then runs for a while. */
+static void move_damaged(struct fuzz *f, struct bytes *in)
+{
+    struct buf state = { 0 };
+    struct err err;
+    uint16_t at;
+    uint8_t v;
+
+    drain(f);
+    if (stor_model_save(&f->m, &state, &err) < 0)
+        abort();
+    while (bytes_le16(in, &at) && bytes_u8(in, &v))
+        state.p[(state.n - 1 - at % MIN(state.n, 8192))] = v; /* the storage's part is the end */
+    if (stor_model_load(&f->m, &state, &err) == 0)
+        for (unsigned i = 0; i < 20; i++)
+            loop_poll(f->m.b.loop);
+    buf_done(&state);
+    f->damaged = true;
+    bytes_skip(in, in->n);
 }
 
 static void act(struct fuzz *f, uint8_t what, struct bytes *in)
@@ -175,6 +202,8 @@ static void act(struct fuzz *f, uint8_t what, struct bytes *in)
     default:
         if (what >> 3 == 31)
             move(f);
+        else if (what >> 3 == 30)
+            move_damaged(f, in);
         else
             loop_poll(f->m.b.loop);
     }
@@ -202,7 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         f.m.disk[i].hold = false;
         mem_disk_answer(&f.m.disk[i], UINT32_MAX);
     }
-    for (unsigned ch = 0; ch <= SUBS; ch++) {
+    for (unsigned ch = 0; ch <= SUBS && !f.damaged; ch++) {
         take_answers(&f, ch);
         assert(!f.owed[ch]);
     }

@@ -81,22 +81,23 @@ void stor_model_done(struct stor_model *m)
     bus_model_done(&m->b);
 }
 
-int stor_model_move(struct stor_model *m, struct buf *state, struct err *err)
+int stor_model_save(struct stor_model *m, struct buf *state, struct err *err)
 {
-    struct bytes from;
-    int r;
-
     for (unsigned i = 0; i < STOR_MODEL_DISKS; i++)
         if (m->unit[i])
             state_save(state, "unit", &scsi_unit_state, m->unit[i]);
     hv_save(m->b.m.hv, state);
-    r = vmbus_save(m->b.bus, state, err);
-    if (r < 0)
-        return r;
+    return vmbus_save(m->b.bus, state, err);
+}
+
+int stor_model_load(struct stor_model *m, const struct buf *state, struct err *err)
+{
+    struct bytes from = bytes_of(state->p, state->n);
+    int r = 0;
+
     bus_model_renew(&m->b);
     stor_free(m->stor);
     m->claims = 0;
-    from = bytes_of(state->p, state->n);
     for (unsigned i = 0; r == 0 && i < STOR_MODEL_DISKS; i++) {
         if (!m->unit[i])
             continue;
@@ -110,6 +111,13 @@ int stor_model_move(struct stor_model *m, struct buf *state, struct err *err)
     if (r == 0)
         r = vmbus_load(m->b.bus, &from, err);
     return r;
+}
+
+int stor_model_move(struct stor_model *m, struct buf *state, struct err *err)
+{
+    int r = stor_model_save(m, state, err);
+
+    return r < 0 ? r : stor_model_load(m, state, err);
 }
 
 /* ---- the guest ------------------------------------------------------------------------------- */

@@ -45,7 +45,10 @@ void stor_model_open(struct stor_model *m, unsigned pages);
 /* The same and the start of the protocol, as Linux: the status of the last answer. */
 uint32_t stor_model_start(struct stor_model *m, unsigned pages);
 
-/* Save everything (nothing may be in flight), and go on in a new machine with the same disks. */
+/* Save everything; nothing may be in flight.  Load into a new machine with the same disks; after a
+ * failure it can only be done with, or load again.  Move: both. */
+int stor_model_save(struct stor_model *m, struct buf *state, struct err *err);
+int stor_model_load(struct stor_model *m, const struct buf *state, struct err *err);
 int stor_model_move(struct stor_model *m, struct buf *state, struct err *err);
 
 struct stor_ask stor_model_op(uint32_t operation, uint16_t word);
