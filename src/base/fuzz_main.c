@@ -80,7 +80,7 @@ static size_t mutate(struct rng *r, uint8_t *p, size_t n)
     static const uint32_t odd[] = { 0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff };
 
     for (uint64_t i = 1 + rng_below(r, 6); i > 0 && n > 0; i--) {
-        size_t at = rng_below(r, n), len = MIN(n - at, (size_t)1 << rng_below(r, 3));
+        size_t at = rng_below(r, n), word = (size_t)1 << rng_below(r, 3), len = MIN(n - at, word);
 
         switch (rng_below(r, 5)) {
         case 0: p[at] ^= (uint8_t)(1u << rng_below(r, 8)); break;
