@@ -405,7 +405,7 @@ TEST(vhdx_differencing_of_several_pages_survives)
     many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 60 * MIB, MIB }, runs(20));
 }
 
-/* ---- requests that fail ----------------------------------------------------------------------- */
+/* ---- requests that fail ---------------------------------------------------------------------- */
 
 TEST(failures_of_a_dynamic_vhdx_lose_nothing)
 {
@@ -431,7 +431,7 @@ TEST(failures_of_a_differencing_vhd_lose_nothing)
             runs(25), one_failure);
 }
 
-/* ---- compacting and resizing in between ------------------------------------------------------- */
+/* ---- compacting and resizing in between ------------------------------------------------------ */
 
 TEST(jobs_on_a_dynamic_vhdx_survive)
 {

@@ -132,7 +132,7 @@ static void expect_read(struct model_slot *t)
     }
 }
 
-/* After a discard a sector is zero, or as before (which may be an older write, after one that failed). */
+/* After a discard a sector is zero, or as before: of an older write, when one has failed since. */
 static void adopt(struct model_slot *t)
 {
     struct model *m = t->m;

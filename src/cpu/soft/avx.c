@@ -422,7 +422,7 @@ static void to_vector(const struct insn *in, const struct avx_row *row, struct f
             three_stub(s, in, true);
             return;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     case V_2:
     case V_FROM_G:
         put_op(s, in, Y_R, NO_V, STUB_SRC);
@@ -617,7 +617,7 @@ bool avx_pick(struct soft_vp *vp, const struct insn *in, struct fpu_op *op, stru
         return true;
     case V_FROM_G: case V_INS_G:
         op->src = reg ? fpu_off_gpr(in->rm) : 0;
-        /* fall through */
+        __attribute__((fallthrough));
     default:
         to_vector(in, row, op, s);
         return true;

@@ -158,7 +158,7 @@ static bool xmm_pick(const struct insn *in, const struct sse_row *row, struct fp
             regs_stub(s, in);
             return true;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     case SSE_RMW:
         load_xmm(s, 0, STUB_DST);
         put_op(s, in, false, 0, STUB_SRC);
@@ -237,7 +237,7 @@ static bool general_pick(const struct insn *in, const struct sse_row *row, struc
     switch ((enum sse_shape)row->shape) {
     case SSE_INS_G:
         load_xmm(s, 0, STUB_DST);
-        /* fall through */
+        __attribute__((fallthrough));
     case SSE_FROM_G:
         op->src = reg ? fpu_off_gpr(in->rm) : 0;
         put_op(s, in, wide, 0, STUB_SRC);
