@@ -11,29 +11,38 @@ from guest import Guest, main, test, variants
 
 @test
 def hot_add_and_remove_in_a_loop(t):
-    path = image(t, "hot", 16 << 20)
+    '''Three disks a round, onto a busy controller with a channel a CPU.'''
+    base = image(t, "base", 32 << 20)
+    paths = [image(t, f"hot{i}", 16 << 20) for i in range(3)]
     g = Guest(t, "cloud-amd64", HELPERS + r'''
-for round in 1 2 3 4 5; do
+wait_for /dev/sda
+(while :; do cat /dev/sda >/dev/null; done) &
+for round in 1 2 3 4 5 6; do
     echo "ADD NOW $round"
-    wait_for /dev/sda || echo "VERDICT not ok disk of round $round did not come"
-    mount -t ext4 /dev/sda /mnt && echo $round >/mnt/round && umount /mnt || echo "VERDICT not ok mount"
+    for d in sdb sdc sdd; do
+        wait_for /dev/$d || echo "VERDICT not ok disk $d of round $round did not come"
+        mount -t ext4 /dev/$d /mnt && echo $round >>/mnt/rounds && umount /mnt || echo "VERDICT not ok mount of $d"
+    done
     echo "REMOVE NOW $round"
-    wait_gone /dev/sda || echo "VERDICT not ok disk of round $round did not go"
+    for d in sdb sdc sdd; do
+        wait_gone /dev/$d || echo "VERDICT not ok disk $d of round $round did not go"
+    done
 done
-echo "VERDICT ok five rounds"
-''', modules=STORAGE, terminal=True)
-    for i in range(1, 6):
+kill $!
+echo "VERDICT ok six rounds"
+''', modules=STORAGE, cpus=2, terminal=True, args=["--disk", base])
+    for i in range(1, 7):
         g.expect(rf"ADD NOW {i}")
-        g.send("\x1d")
-        g.expect("verdin")
-        g.send(f"disk add {path}\r\r")
+        g.send("\x1d" + "".join(f"disk add {p}\r" for p in paths) + "\r")
         g.expect(rf"REMOVE NOW {i}")
-        g.send("\x1d")
-        g.send("disk remove scsi0:0\r\r")
+        order = (1, 2, 3) if i % 2 else (3, 1, 2)
+        g.send("\x1d" + "".join(f"disk remove scsi0:{n}\r" for n in order) + "\r")
+    g.seen = 0
     g.verdicts()
     g.ends(0)
     g.no_complaints()
-    fsck(t, path)
+    for p in paths:
+        fsck(t, p)
 
 
 @test
@@ -195,7 +204,7 @@ def saved(t, how, cpus):
     paths = [image(t, "a", 64 << 20, "ext4", "vhdx"), image(t, "b", 64 << 20)]
     args = []
     for path, b in zip(paths, bus):
-        args += ["--disk", f"{path},bus={b},iops=250"]
+        args += ["--disk", f"{path},bus={b},iops={400 if by_dma else 250}"]
     begin = HELPERS + f"CPUS={cpus}\n" + r'''
 wait_for /dev/sda; wait_for /dev/sdb
 mount -t ext4 /dev/sda /mnt; mount -t ext4 /dev/sdb /mnt2
@@ -212,6 +221,7 @@ mount -t ext4 /dev/sda /mnt; mount -t ext4 /dev/sdb /mnt2
         g.expect(r"saved; the machine is paused", seconds=60)
         g.send("quit\r")
         g.ends(0)
+        t.check(f"the load goes on at save {i + 1}", "VERDICT" not in g.text)
         g = Guest(t, "cloud-amd64", None, cpus=cpus, memory="256M", terminal=True, args=args,
                   restore=f"{state}{i}")
         time.sleep(1.5)

@@ -13,7 +13,14 @@ HELPERS = r'''
 check() { if eval "$2"; then echo "VERDICT ok $1"; else echo "VERDICT not ok $1"; fi; }
 wait_for() { for i in $(seq 100); do [ -e $1 ] && return 0; usleep 200000; done; return 1; }
 wait_gone() { for i in $(seq 100); do [ -e $1 ] || return 0; usleep 200000; done; return 1; }
-driver_of() { basename $(readlink -f /sys/block/$1/device/../../../driver); }
+# The name of the disk of so many sectors: which comes first is not certain.
+by_size() {
+    for i in $(seq 100); do
+        for s in /sys/block/sd*; do [ "$(cat $s/size 2>/dev/null)" = $1 ] && basename $s && return 0; done
+        usleep 100000
+    done
+    echo "VERDICT not ok no disk of $1 sectors" >&2
+}
 mkdir -p /mnt /mnt2
 '''
 PROGRAMS = ":/usr/sbin:/sbin"
