@@ -102,7 +102,7 @@ static uint64_t command_read(void *owner, uint64_t off, unsigned size)
     case ATA_LBA_HIGH: return c->lba_high[hob];
     case ATA_DEVICE: return c->device | 0xa0;
     default:
-        irq_set(&c->irq, false); /* reading the status acknowledges */
+        ide_line(c, false); /* reading the status acknowledges */
         return shown_status(c);
     }
 }
@@ -117,7 +117,7 @@ static void soft_reset(struct ide_channel *c)
     for (unsigned i = 0; i < IDE_DRIVES; i++)
         c->drive[i].driven = 0;
     ide_abandon(c, c->drive[0].unit ? ATA_DRDY | ATA_DSC : 0);
-    irq_set(&c->irq, false);
+    ide_line(c, false);
 }
 
 static void control_write(void *owner, uint64_t off, unsigned size, uint64_t value)
@@ -132,7 +132,7 @@ static void control_write(void *owner, uint64_t off, unsigned size, uint64_t val
         soft_reset(c);
     }
     if (value & ATA_NIEN)
-        irq_set(&c->irq, false);
+        ide_line(c, false);
 }
 
 static uint64_t control_read(void *owner, uint64_t off, unsigned size)
@@ -238,6 +238,8 @@ static void ide_restored(void *chip)
     struct ide *ide = chip;
 
     pci_dev_restored(&ide->pci);
+    for (unsigned i = 0; i < IDE_CHANNELS; i++)
+        ide_line(&ide->channel[i], ide->channel[i].line);
 }
 
 static const struct state_field drive_fields[] = {
@@ -285,8 +287,9 @@ static const struct state_field channel_fields[] = {
     STATE(struct ide_channel, prd_at),
     STATE(struct ide_channel, prd_off),
     STATE(struct ide_channel, buf),
+    STATE_SINCE(struct ide_channel, line, 2),
 };
-static const struct state_desc channel_state = STATE_DESC("channel", 1, channel_fields);
+static const struct state_desc channel_state = STATE_DESC("channel", 2, channel_fields);
 
 static const struct state_field ide_fields[] = {
     STATE_STRUCT(struct ide, pci, pci_dev_state),

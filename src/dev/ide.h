@@ -43,6 +43,7 @@ struct ide_channel {
     struct ide *ide;
     unsigned index;
     struct irq_line irq;
+    uint8_t line; /* its level */
     struct ide_drive drive[IDE_DRIVES];
     struct io_range command_io, control_io;
 

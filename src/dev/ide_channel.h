@@ -26,6 +26,13 @@ static inline bool is_packet_drive(const struct ide_drive *d)
     return d->unit && scsi_unit_type(d->unit) == 5;
 }
 
+/* The wire has no state of its own: it is driven anew after a restore. */
+static inline void ide_line(struct ide_channel *c, bool level)
+{
+    c->line = level;
+    irq_set(&c->irq, level);
+}
+
 /* ---- ide_command.c --------------------------------------------------------------------------- */
 
 void ide_run_command(struct ide_channel *c, uint8_t code); /* a write to the command register */

@@ -20,7 +20,7 @@ void ide_irq(struct ide_channel *c, bool level)
 {
     if (level)
         c->bm_status |= BM_INTERRUPT;
-    irq_set(&c->irq, level && !(c->control & ATA_NIEN));
+    ide_line(c, level && !(c->control & ATA_NIEN));
 }
 
 void ide_complete(struct ide_channel *c)

@@ -359,3 +359,27 @@ TEST(a_disk_that_is_used_elsewhere_is_not_there)
     teardown(b);
     free(b);
 }
+
+TEST(a_restored_chip_drives_its_interrupt_anew)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    struct buf state = { 0 };
+    struct err err = { 0 };
+
+    setup(b);
+    out8(&b->t, 0x1f7, ATA_IDENTIFY);
+    wait(b, 0x1f0);
+    EXPECT_EQ(b->irq.level & 1, 1);
+    state_save(&state, "ide", ide_device.state, &b->ide);
+    in8(&b->t, 0x1f7); /* acknowledged */
+    EXPECT_EQ(b->irq.level & 1, 0);
+    struct bytes from = bytes_of(state.p, state.n);
+    EXPECT_EQ(state_load(&from, "ide", ide_device.state, &b->ide, &err), 0);
+    ide_device.restored(&b->ide);
+    EXPECT_EQ(b->irq.level & 1, 1);
+    in8(&b->t, 0x1f7);
+    EXPECT_EQ(b->irq.level & 1, 0);
+    buf_done(&state);
+    teardown(b);
+    free(b);
+}
