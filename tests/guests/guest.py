@@ -45,7 +45,8 @@ COMPLAINTS = re.compile(
     r"WARNING:|BUG[: ]|Oops|Call Trace|general protection|segfault|soft lockup|hard LOCKUP|"
     r"blocked for more than|rcu:? .*(stall|INFO)|timekeeping watchdog|[Cc]locksource.*unstable|"
     r"TSC.*skew|timer doesn't work|not responding|nobody cared|unhandled|Firmware [Bb]ug|"
-    r"ACPI (Error|BIOS Error|Warning)|unchecked MSR|failed to initialize|do_IRQ: .*No irq handler")
+    r"ACPI (Error|BIOS Error|Warning)|unchecked MSR|failed to initialize|do_IRQ: .*No irq handler|"
+    r"exception Emask")
 HARMLESS = re.compile(
     r"Marking TSC unstable due to running on Hyper-V|unhandled .*printk|Spectre|RETBleed|MDS|TAA|"
     r"MMIO Stale|Speculative|SRSO|GDS|Register File")
