@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cpu/soft/jit_private.h"
+#include "cpu/soft/mmu.h"
 #include "cpu/soft/ops_flow.h"
 
 #define JIT_SIZE    (CODE_REGIONS * JIT_REGION_SIZE)
@@ -102,6 +103,40 @@ static void put_jmp_c(struct asm_buf *a, op_fn *to)
     asm_op(a, 0xff, 4, rm_reg(H_RAX), 0);
 }
 
+static bool refill(struct soft_vp *vp, uint64_t va, unsigned what)
+{
+    return mmu_refill(vp, va, what & (JIT_REFILL_WRITE - 1), what & JIT_REFILL_WRITE);
+}
+
+/* The compiler's function keeps no guest register but those in 'saved'. */
+static void put_refill(struct asm_buf *a)
+{
+    static const uint8_t kept[] = { H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11 };
+    uint8_t *dry, *ok;
+
+    for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
+        push(a, kept[i]);
+    dry = if_live(a, VECTORS_NONE, CC_E);
+    move_vectors(a, MOVAPS_STORE, false); /* upper halves stay: it is built without AVX */
+    asm_land(a, dry);
+    asm_op(a, X_LEA | OPC_W, H_RDI, rm_mem(H_RBP, -VP_BIAS), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_R11), 0);
+    asm_op(a, X_MOV_RM, H_RDX, rm_reg(H_RAX), 0);
+    asm_put(a, 0xb848, 2); /* mov $, %rax; call *%rax */
+    asm_put(a, (uintptr_t)refill, 8);
+    asm_op(a, 0xff, 2, rm_reg(H_RAX), 0);
+    dry = if_live(a, VECTORS_NONE, CC_E);
+    move_vectors(a, MOVAPS_LOAD, false);
+    asm_land(a, dry);
+    for (unsigned i = ARRAY_LEN(kept); i-- > 0;)
+        pop(a, kept[i]);
+    asm_op(a, 0x84, H_RAX, rm_reg(H_RAX), 0); /* test %al, %al */
+    ok = asm_jcc_later(a, CC_NE);
+    asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 5);
+    asm_land(a, ok);
+    asm_8(a, 0xc3);
+}
+
 static bool put_common(struct jit *j)
 {
     struct asm_buf a = { .start = j->write, .p = j->write, .end = j->write + COMMON_SIZE,
@@ -136,6 +171,9 @@ static bool put_common(struct jit *j)
             jit_put_top_miss(&a, 1u << size, write);
         }
     }
+
+    c->refill = asm_here(&a);
+    put_refill(&a);
 
     c->cross_slow = asm_here(&a);
     count_one(&a, IN_VP(count.unlinked));
@@ -454,6 +492,8 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         jit_far(t, &t->far[i]);
     for (unsigned i = 0; i < t->n_tops; i++)
         jit_top_miss(t, &t->top[i]);
+    for (unsigned i = 0; i < t->n_misses; i++)
+        jit_tlb_miss(t, &t->miss[i]);
     put_sides(t);
     *ret_n = n;
     return !t->bad && !t->a.full;
@@ -475,7 +515,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     t.block = b;
     t.mode = (uint32_t)b->key & 0xfff;
     t.wide = (t.mode & MODE_SIZE) == MODE_64;
-    t.n = t.i = t.n_sides = t.n_far = t.n_tops = 0;
+    t.n = t.i = t.n_sides = t.n_far = t.n_tops = t.n_misses = 0;
     t.bad = false;
     t.x87 = (struct x87_state){ 0 };
     t.a = (struct asm_buf){ .start = room + j->used[region], .p = room + j->used[region],

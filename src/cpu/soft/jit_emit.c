@@ -121,15 +121,44 @@ static void look_up(struct asm_buf *a, int table, unsigned size)
 void jit_tlb(struct xlate *t, unsigned size, bool write)
 {
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
+    struct tlb_miss *m = &t->miss[t->n_misses];
+    struct side_exit *s = side(t);
 
+    if (t->n_misses == ARRAY_LEN(t->miss) || t->bad) {
+        t->bad = true;
+        return;
+    }
+    t->n_misses++;
+    *m = (struct tlb_miss){ .retry = A->p, .side = (uint16_t)(s - t->side), .size = (uint8_t)size,
+                            .write = write };
     look_up(A, table, size);
-    jit_side(t, CC_A);
+    m->from = asm_jcc_later(A, CC_A);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
     flags_lost(t);
 }
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0 &&
                    TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
                "jit_tlb");
+
+static void side_jmp(struct xlate *t, struct side_exit *s)
+{
+    if (s->n == ARRAY_LEN(s->from))
+        t->bad = true;
+    else
+        s->from[s->n++] = asm_jmp_later(A);
+}
+
+void jit_tlb_miss(struct xlate *t, struct tlb_miss *m)
+{
+    asm_land(A, m->from);
+    asm_op(A, X_ADD_RM | OPC_W, H_R11,
+           rm_mem(H_RAX, m->write ? offsetof(struct tlb, write) : offsetof(struct tlb, read)), 0);
+    asm_8(A, 0xb8); /* mov $, %eax */
+    asm_32(A, m->size | (m->write ? JIT_REFILL_WRITE : 0));
+    asm_call(A, t->jit->common.refill);
+    asm_jmp(A, (const void *)((intptr_t)m->retry + A->run));
+    side_jmp(t, &t->side[m->side]);
+}
 
 /* ---- the stack's page ------------------------------------------------------------------------
  *
@@ -199,10 +228,7 @@ void jit_top_miss(struct xlate *t, struct top_miss *m)
     asm_call(A, t->jit->common.top_miss[m->write][__builtin_ctz(m->size)]);
     asm_jmp(A, (const void *)((intptr_t)m->back + A->run));
     asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
-    if (s->n == ARRAY_LEN(s->from))
-        t->bad = true;
-    else
-        s->from[s->n++] = asm_jmp_later(A);
+    side_jmp(t, s);
 }
 
 /* Is it [RSP + disp] or [RBP + disp]? */

@@ -108,6 +108,14 @@ struct top_miss {
     uint8_t size;
     bool write;
 };
+/* Another access that the TLB does not know. */
+struct tlb_miss {
+    uint8_t *from;  /* here R11 is the address - the tag of the entry RAX */
+    uint8_t *retry; /* there it is the address */
+    uint16_t side;
+    uint8_t size;
+    bool write;
+};
 /* The taken side of a conditional branch, out of line. */
 struct far_exit {
     uint8_t *from;
@@ -127,7 +135,8 @@ struct xlate {
     bool in_host, kept;
     struct recipe recipe;
     struct x87_state x87;
-    unsigned n_sides, n_far, n_tops;
+    unsigned n_sides, n_far, n_tops, n_misses;
+    struct tlb_miss miss[2 * BLOCK_INSNS_MAX];
     struct top_miss top[2 * BLOCK_INSNS_MAX];
     struct side_exit side[BLOCK_INSNS_MAX];
     struct far_exit far[BLOCK_INSNS_MAX];
@@ -144,6 +153,7 @@ struct jit_common {
     const uint8_t *top_miss[2][4]; /* [write][log2 of the size]: jit_put_top_miss() */
     const uint8_t *side;       /* exit_op, counted: side exits, and instructions for the interpreter */
     const uint8_t *interpreted;
+    const uint8_t *refill;     /* jit_refill() of R11 and EAX, called: returns behind 5 bytes when it cannot */
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
     const uint8_t *load[3];    /* XMM or YMM registers, and back to RAX: by enum vectors_live */
 };
@@ -191,6 +201,7 @@ static inline void flags_at_label(struct xlate *t)
 }
 
 /* jit_emit.c */
+#define JIT_REFILL_WRITE 0x100 /* beside the size */
 void jit_side(struct xlate *t, unsigned cc); /* jcc to the interpreter's operation */
 void jit_side_always(struct xlate *t);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
@@ -199,6 +210,7 @@ void jit_move_sp(struct xlate *t, int by);
 /* R11 = host address of [guest register + disp], which is most likely on the stack. */
 void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write);
 void jit_top_miss(struct xlate *t, struct top_miss *m);
+void jit_tlb_miss(struct xlate *t, struct tlb_miss *m);
 void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,

@@ -514,6 +514,18 @@ struct place mmu_place(struct soft_vp *vp, uint64_t va, const struct mapping *ma
     return p;
 }
 
+static void fill(struct soft_vp *vp, struct tlb_set *set, uint64_t page, unsigned acc,
+                 const struct mapping *map, const struct place *p)
+{
+    size_t slot = tlb_slot(page);
+
+    set->filled[map->global][slot / 64] |= UINT64_C(1) << (slot % 64);
+    set->tlb.read[slot].tag = page;
+    set->tlb.read[slot].host = (uint64_t)(uintptr_t)p->host - p->at.v % PAGE_SIZE;
+    if (map->write && map->dirty && p->kind == PLACE_RAM)
+        fill_write(vp, set, page, map->page, (acc & ACC_WRITE) != 0);
+}
+
 struct place mmu_locate(struct soft_vp *vp, struct tlb_set *set, uint64_t va, unsigned acc)
 {
     struct mmu_state *m = vp->mmu;
@@ -521,7 +533,6 @@ struct place mmu_locate(struct soft_vp *vp, struct tlb_set *set, uint64_t va, un
     struct mapping map;
     struct place p;
     uint32_t error;
-    size_t slot;
 
     vp->count.tlb_misses++;
     if (!walk(vp, va, acc, &map, &error)) {
@@ -531,13 +542,31 @@ struct place mmu_locate(struct soft_vp *vp, struct tlb_set *set, uint64_t va, un
     p = mmu_place(vp, va, &map);
     if (!p.host || (unlikely(m->any_break) && is_break(m, page)))
         return p;
-    slot = tlb_slot(va);
-    set->filled[map.global][slot / 64] |= UINT64_C(1) << (slot % 64);
-    set->tlb.read[slot].tag = page;
-    set->tlb.read[slot].host = (uint64_t)(uintptr_t)p.host - va % PAGE_SIZE;
-    if (map.write && map.dirty && p.kind == PLACE_RAM)
-        fill_write(vp, set, page, map.page, (acc & ACC_WRITE) != 0);
+    fill(vp, set, page, acc, &map, &p);
     return p;
+}
+
+bool mmu_refill(struct soft_vp *vp, uint64_t va, unsigned size, bool write)
+{
+    struct mmu_state *m = vp->mmu;
+    unsigned acc = m->walk_acc | (write ? ACC_WRITE : 0);
+    uint64_t page = va & ~(PAGE_SIZE - 1);
+    struct mapping map;
+    struct place p;
+
+    if (va - page > PAGE_SIZE - size || (uint64_t)((int64_t)(va << 16) >> 16) != va ||
+        unlikely(m->any_break))
+        return false;
+    if (!m->paging.levels)
+        map = (struct mapping){ .page = GPA(page), .write = true, .dirty = true };
+    else if (!walk_pde(vp, va, acc, &map))
+        return false;
+    p = mmu_place(vp, va, &map);
+    if (!p.host)
+        return false;
+    vp->count.tlb_misses++;
+    fill(vp, mmu_set(vp), page, acc, &map, &p);
+    return tlb_hit(write ? vp->tlb->write : vp->tlb->read, va, size);
 }
 
 gpa_t mem_fetch_page(struct soft_vp *vp, uint64_t va, const uint8_t **ret_host)

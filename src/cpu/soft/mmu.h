@@ -153,6 +153,9 @@ void paging_format(const struct soft_vp *vp, struct paging *ret);
  * May unwind when an A bit lies in a page with decoded code. */
 bool walk(struct soft_vp *vp, uint64_t va, unsigned acc, struct mapping *ret, uint32_t *ret_error);
 
+/* From the cached directory entry, when nothing has to be set or raised. */
+bool walk_pde(struct soft_vp *vp, uint64_t va, unsigned acc, struct mapping *ret);
+
 /* ---- mmu.c ----------------------------------------------------------------------------------- */
 
 /* Where is va, for an access of this kind?  Raises #PF.  Fills the set of 'class' as far as it may. */
@@ -160,6 +163,10 @@ struct place mmu_locate(struct soft_vp *vp, struct tlb_set *set, uint64_t va, un
 
 /* What lies at va under this mapping. */
 struct place mmu_place(struct soft_vp *vp, uint64_t va, const struct mapping *map);
+
+/* For translated code: make [va, va + size) a hit in the current set if that takes no fault, no change of
+ * page tables and no exit.  false: that, or it is no plain RAM.  Never unwinds. */
+bool mmu_refill(struct soft_vp *vp, uint64_t va, unsigned size, bool write);
 
 /* The set and the access bits of implicit supervisor accesses. */
 struct tlb_set *mmu_sys_set(struct soft_vp *vp, unsigned *ret_acc);

@@ -270,7 +270,7 @@ static enum walked walk_once(struct soft_vp *vp, uint64_t va, unsigned acc, stru
     return WALK_OK;
 }
 
-static bool walk_pde(struct soft_vp *vp, uint64_t va, unsigned acc, struct mapping *ret)
+bool walk_pde(struct soft_vp *vp, uint64_t va, unsigned acc, struct mapping *ret)
 {
     struct mmu_state *m = vp->mmu;
     const struct paging *p = &m->paging;
