@@ -92,7 +92,7 @@ struct call {
 
 struct jump_entry { /* indirect branches: by linear address */
     uint64_t pc;
-    uint32_t tag, block; /* vp->jump_tag; index in the arena */
+    uint32_t tag, block; /* vp->jump_tag; place in the arena, bytes */
 };
 struct fetch_slot { /* where the page of a linear address lies */
     uint64_t tag;  /* page | generation and privilege */

@@ -21,8 +21,8 @@ bool flags_survive(const struct xlate *t)
     for (unsigned i = t->i + 1; i < t->n; i++) {
         const struct jit_insn *u = &t->insn[i];
 
-        if (u->label || !u->emit || u->leaves)
-            return in_host || by_recipe;
+        if (u->label || !u->emit || (u->leaves && u->emit != emit_jcc))
+            return in_host || by_recipe; /* a branch keeps them where it is taken */
         if (u->faults) {
             if (!by_recipe)
                 return false;

@@ -111,6 +111,8 @@ static void loop_to(struct xlate *t, struct jit_insn *to, int cc)
     unsigned n = t->i + 1 - (unsigned)(to - t->insn);
     uint8_t *out[2];
 
+    if (!t->kept)
+        flags_store(A);
     count(t, n);
     out[0] = asm_jcc_later(A, CC_S);
     asm_imm(A, G_CMP, 0, IN_VP(attention), 0);
@@ -130,17 +132,15 @@ void emit_jcc(struct xlate *t, struct jit_insn *u)
 
     x87_flush(t);
     flags_to_host(t);
-    flags_keep(t);
     if (to && to->at) {
         loop_to(t, to, u->cc);
-        flags_lost(t);
-        return;
+        return; /* not taken: the host's flags are what they were */
     }
     if (t->n_far == ARRAY_LEN(t->far)) {
         t->bad = true;
         return;
     }
-    t->far[t->n_far++] = (struct far_exit){ asm_jcc_later(A, u->cc), (uint16_t)t->i };
+    t->far[t->n_far++] = (struct far_exit){ asm_jcc_later(A, u->cc), (uint16_t)t->i, t->kept };
 }
 
 /* Forward within the block, or out of it. */
@@ -148,11 +148,17 @@ void jit_far(struct xlate *t, struct far_exit *f)
 {
     struct jit_insn *u = &t->insn[f->insn], *to = insn_at(t, u->delta);
 
-    if (to && to->at) {
+    if (to && to->at && f->kept) {
         asm_land_at(A, f->from, to->at);
         return;
     }
     asm_land(A, f->from);
+    if (!f->kept)
+        flags_store(A);
+    if (to && to->at) {
+        asm_jmp(A, (const void *)((intptr_t)to->at + A->run));
+        return;
+    }
     jit_exit(t, u->exit, u->delta);
 }
 
@@ -194,10 +200,9 @@ void emit_call(struct xlate *t, struct jit_insn *u)
 }
 
 /* R11 is the target.  RAX = its entry in the jump cache; what it does not know, the interpreter does,
- * with the whole instruction.  The target is in vp->rip then. */
+ * with the whole instruction. */
 static void find_target(struct xlate *t)
 {
-    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(rip), 0);
     asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
     asm_op(A, X_SHIFT_I | OPC_W, G_SHR, rm_reg(H_RAX), 1);
     asm_8(A, 12);
@@ -212,21 +217,17 @@ static void find_target(struct xlate *t)
     asm_op(A, X_MOV_RM, H_R11, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, tag)), 0);
     asm_op(A, X_CMP_RM, H_R11, IN_VP(jump_tag), 0);
     jit_side(t, CC_NE);
-    asm_op(A, X_MOV_RM, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, block)), 0);
 }
-_Static_assert(sizeof(struct jump_entry) == 16 && offsetof(struct jump_entry, pc) == 0 &&
-                   sizeof(struct op) == 1 << 5,
-               "find_target");
+_Static_assert(sizeof(struct jump_entry) == 16 && offsetof(struct jump_entry, pc) == 0, "find_target");
 
-/* RAX: the block's index; the target is in vp->rip. */
+/* By the entry RAX. */
 static void go_target(struct xlate *t)
 {
     const struct op *last = &t->block->ops[t->insn[t->i].op];
 
-    asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(rip), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(jump)), 0);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
-    asm_op(A, X_SHIFT_I | OPC_W, G_SHL, rm_reg(H_RAX), 1);
-    asm_8(A, 5);
+    asm_op(A, X_MOV_RM, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, block)), 0);
     count(t, last->n);
     look_up(t);
     asm_op(A, X_LEA | OPC_W, H_R11, rm_at(t->vp->run->arena + sizeof(struct block)), 0);

@@ -120,6 +120,7 @@ struct tlb_miss {
 struct far_exit {
     uint8_t *from;
     uint16_t insn;
+    bool kept; /* flags are in the VP, not only in the host's */
 };
 
 struct xlate {

@@ -65,7 +65,7 @@ static inline const struct op *jump_to(struct soft_vp *vp, uint64_t rip)
     if (run_wanted(vp))
         return NULL;
     if (likely(j->pc == pc && j->tag == vp->jump_tag)) {
-        b = (const struct block *)(void *)(run->arena + (uint64_t)j->block * sizeof(struct op));
+        b = (const struct block *)(void *)(run->arena + j->block);
         if (likely(b->key != BLOCK_DEAD)) {
             vp->block_rip = rip;
             GOTO(b->ops);

@@ -177,7 +177,7 @@ COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
         j = &run->jump[jump_slot(pc)];
         j->pc = pc;
         j->tag = vp->jump_tag;
-        j->block = (uint32_t)((uintptr_t)((char *)b - run->arena) / sizeof(struct op));
+        j->block = (uint32_t)((char *)b - run->arena);
     }
     vp->block_rip = vp->rip;
     o = b->ops;
