@@ -332,7 +332,8 @@ static bool map_1(struct jit_insn *u, uint32_t mode)
     case 0x68: case 0x6a: return stack(u, emit_push_imm, mode, 0);
     case 0x69: case 0x6b:
         u->makes = true;
-        return rm_op(u, op, in->op_size, ACC_W, ACC_R) && immediate(u, op == 0x6b ? 1 : MIN(in->op_size, 4));
+        return rm_op(u, op, in->op_size, ACC_W, ACC_R) &&
+               immediate(u, op == 0x6b ? 1 : MIN(in->op_size, 4));
     case 0x70 ... 0x7f: return direct(u, emit_jcc);
     case 0x80: case 0x81: case 0x83: return alu_imm(u, in->reg & 7, size);
     case 0x84: case 0x85: return test_rm_r(u, size);
@@ -393,7 +394,9 @@ static bool map_1(struct jit_insn *u, uint32_t mode)
         written(u, RBP);
         return stack(u, emit_leave, mode, 0);
     case 0xd8 ... 0xdf: return jit_classify_x87(u, mode);
-    case 0xe8: return stack(u, emit_call, mode, 0) && direct(u, emit_call) && special(u, emit_call, wide ? 8 : 4);
+    case 0xe8:
+        return stack(u, emit_call, mode, 0) && direct(u, emit_call) &&
+               special(u, emit_call, wide ? 8 : 4);
     case 0xe9: case 0xeb: return direct(u, emit_jmp);
     case 0xf5: case 0xf8: case 0xf9:
         u->reads = op == 0xf5;

@@ -154,7 +154,7 @@ struct jit_common {
     const uint8_t *top_miss[2][4]; /* [write][log2 of the size]: jit_put_top_miss() */
     const uint8_t *side;       /* exit_op, counted: side exits, and instructions for the interpreter */
     const uint8_t *interpreted;
-    const uint8_t *refill;     /* jit_refill() of R11 and EAX, called: returns behind 5 bytes when it cannot */
+    const uint8_t *refill;     /* called: mmu_refill() of R11 and EAX; cannot: returns 5 bytes on */
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
     const uint8_t *load[3];    /* XMM or YMM registers, and back to RAX: by enum vectors_live */
 };
@@ -215,7 +215,8 @@ void jit_tlb_miss(struct xlate *t, struct tlb_miss *m);
 void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
-    emit_cmpxchg8b, emit_sign, emit_vzero, emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
+    emit_cmpxchg8b, emit_sign, emit_vzero,
+    emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
 
 /* jit_flow.c */
 emit_fn emit_jcc, emit_jmp, emit_call, emit_ret, emit_jmp_rm, emit_call_rm;
