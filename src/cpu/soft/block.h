@@ -87,7 +87,7 @@ struct call {
     struct insn insn;
 };
 
-#define JUMP_ENTRIES  4096
+#define JUMP_ENTRIES  16384
 #define FETCH_ENTRIES_RUN 512
 
 struct jump_entry { /* indirect branches: by linear address */
