@@ -71,6 +71,13 @@ void machine_free(struct machine *m)
     free(m);
 }
 
+void machine_gate(struct machine *m, unsigned vector, uint64_t handler)
+{
+    machine_put64(m, IDT_AT + vector * 16, (handler & 0xffff) | 0x10 << 16 | UINT64_C(0x8e00) << 32 |
+                                               (handler >> 16 & 0xffff) << 48);
+    machine_put64(m, IDT_AT + vector * 16 + 8, 0);
+}
+
 void machine_prepare(struct machine *m, const uint8_t *code, const uint8_t *end, uint64_t handler)
 {
     machine_put64(m, PML4_AT, PDPT_AT | 3);
@@ -78,11 +85,8 @@ void machine_prepare(struct machine *m, const uint8_t *code, const uint8_t *end,
         machine_put64(m, PDPT_AT + i * 8, i * GIB | 0x83);
     machine_put64(m, GDT_AT + 0x10, 0x00af9b000000ffff);
     machine_put64(m, GDT_AT + 0x18, 0x00cf93000000ffff);
-    for (uint64_t v = 0x40; v < 0x42; v++) {
-        machine_put64(m, IDT_AT + v * 16, (handler & 0xffff) | 0x10 << 16 | UINT64_C(0x8e00) << 32 |
-                                      (handler >> 16 & 0xffff) << 48);
-        machine_put64(m, IDT_AT + v * 16 + 8, 0);
-    }
+    machine_gate(m, 0x40, handler);
+    machine_gate(m, 0x41, handler);
     gmem_write(m->mem, GPA(CODE_AT), code, (size_t)(end - code));
 }
 

@@ -46,6 +46,7 @@ uint64_t machine_get64(struct machine *m, uint64_t at);
 
 /* The guest's code, page tables, and gates of vectors 0x40 and 0x41 to 'handler'. */
 void machine_prepare(struct machine *m, const uint8_t *code, const uint8_t *end, uint64_t handler);
+void machine_gate(struct machine *m, unsigned vector, uint64_t handler);
 void machine_start(struct machine *m, unsigned index, uint64_t rcx, uint64_t rdx);
 
 /* VPs 0 .. n-1 run on threads of their own, until they are done or kicked. */
