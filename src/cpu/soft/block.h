@@ -105,6 +105,7 @@ struct run_state {
     char *arena;
     int64_t budget;     /* what vp->lazy[LAZY_LEFT] was filled with */
     bool running;       /* in blocks: flags are in LAZY_FLAGS */
+    uint64_t seen;      /* cache->drops as of the last safe point, or CODE_NOBODY (atomic) */
     struct insn insn;   /* of the helper in execution, when its block may go away meanwhile */
     /* A block of one instruction that is not to be cached. */
     _Alignas(64) char tmp[sizeof(struct block) + 8 * sizeof(struct op) + 2 * sizeof(struct call)];
@@ -134,11 +135,14 @@ enum {
 #define CODE_PAGE_HASH   4096
 #define CODE_PAGE_WRITES 16 /* stores to a code page until its code is given up */
 
+#define CODE_NOBODY UINT64_MAX /* a VP outside of blocks */
+
 struct code_page {
     uint64_t page; /* gpa >> PAGE_SHIFT */
     struct code_page *next;
     struct block *blocks;
     uint64_t granules; /* 64-byte pieces that blocks cover */
+    uint64_t dropped;  /* cache->drops when it last lost a block */
     uint32_t writes;
     bool building;     /* a VP is about to add a block */
 };
@@ -152,6 +156,7 @@ struct code_cache {
     struct code_page *page_hash[CODE_PAGE_HASH];
     struct code_page *free_pages;
     unsigned n_pages;
+    uint64_t drops; /* counts writes that dropped blocks; read without the lock */
     /* Where exits go that have no successor yet: the only operation of a block that is none. */
     _Alignas(64) char nowhere[sizeof(struct block) + sizeof(struct op)];
     struct op *unlinked;
@@ -175,6 +180,16 @@ static inline struct exit_id exit_id(const struct op *e)
 }
 void code_link(struct soft_vp *vp, const struct exit_id *from, struct block *to);
 void code_drop(struct soft_vp *vp, struct block *b);
+
+/* Before a look-up between blocks: this VP has left the blocks that were dropped so far.  A page keeps
+ * its protection until all have: what runs on in a dropped block must not overwrite itself unseen. */
+static inline void code_safe_point(struct soft_vp *vp, const struct code_cache *c)
+{
+    uint64_t drops = __atomic_load_n(&c->drops, __ATOMIC_ACQUIRE);
+
+    if (unlikely(vp->run->seen != drops))
+        __atomic_store_n(&vp->run->seen, drops, __ATOMIC_SEQ_CST);
+}
 
 /* Where does the page of this linear address lie?  Through the fetch table; raises. */
 struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc);

@@ -299,10 +299,19 @@ void code_drop(struct soft_vp *vp, struct block *b)
     pthread_mutex_unlock(&c->lock);
 }
 
+/* Has every VP left the blocks that the page had? */
+static bool page_quiet(struct soft *s, const struct code_page *p)
+{
+    for (unsigned i = 0; i < s->part.cfg.n_vps; i++)
+        if (__atomic_load_n(&soft_vp_at(s, i)->run->seen, __ATOMIC_SEQ_CST) < p->dropped)
+            return false;
+    return true;
+}
+
 /* A write to [at, at + len) of one page: drop what overlaps.  true: no block is left on the page. */
 static bool page_written(struct code_cache *c, struct code_page *p, uint64_t off, uint64_t len)
 {
-    bool all = ++p->writes >= CODE_PAGE_WRITES;
+    bool all = ++p->writes >= CODE_PAGE_WRITES, dropped = false;
 
     if (!all && !(p->granules & granules(off, len)))
         return !p->blocks;
@@ -312,11 +321,15 @@ static bool page_written(struct code_cache *c, struct code_page *p, uint64_t off
 
         next = b->page_next[page_side(b, p->page)];
         block_extent(b, p->page, &from, &n);
-        if (all || (from < off + len && off < from + n))
+        if (all || (from < off + len && off < from + n)) {
             drop(c, b);
-        else
+            dropped = true;
+        } else {
             p->granules |= granules(from, n);
+        }
     }
+    if (dropped)
+        p->dropped = __atomic_add_fetch(&c->drops, 1, __ATOMIC_SEQ_CST);
     return !p->blocks;
 }
 
@@ -344,35 +357,30 @@ static bool in_execution(const struct soft_vp *vp, gpa_t at, uint64_t len)
     return b->page2.v != NO_PAGE.v && at.v < b->page2.v + b->len - first && b->page2.v < at.v + len;
 }
 
-void code_write_begin(struct soft_vp *vp, gpa_t at, uint64_t len)
+void code_write_check(struct soft_vp *vp, gpa_t at, uint64_t len)
 {
     if (in_execution(vp, at, len))
         _longjmp(vp->unwind, UNWIND_RETRY);
 }
 
+void code_write_begin(struct soft_vp *vp)
+{
+    pthread_mutex_lock(&cache_of(vp)->lock);
+}
+
 void code_write_end(struct soft_vp *vp, gpa_t at, uint64_t len)
 {
     struct code_cache *c = cache_of(vp);
+    struct code_page *p = page_find(c, at);
+    uint64_t off = at.v % PAGE_SIZE;
 
     vp->count.code_writes++;
-    while (len) {
-        uint64_t off = at.v % PAGE_SIZE, n = MIN(len, PAGE_SIZE - off);
-        struct code_page *p;
-        bool empty = false;
-
-        pthread_mutex_lock(&c->lock);
-        p = page_find(c, at);
-        if (p && page_written(c, p, off, n) && !p->building) {
-            page_remove(c, p);
-            empty = true;
-        }
+    if (p && page_written(c, p, off, len) && !p->building && page_quiet(vp->soft, p)) {
+        page_remove(c, p);
         /* Under the lock: whoever decodes from the page again protects it after this. */
-        if (empty)
-            mmu_unprotect_code(vp, GPA(at.v - off));
-        pthread_mutex_unlock(&c->lock);
-        at.v += n;
-        len -= n;
+        mmu_unprotect_code(vp, GPA(at.v - off));
     }
+    pthread_mutex_unlock(&c->lock);
 }
 
 void code_written_by_device(void *soft, gpa_t at, uint64_t len)
@@ -447,7 +455,7 @@ static void pages_sweep(struct soft_vp *vp, struct code_cache *c)
     for (unsigned i = 0; i < CODE_PAGE_HASH; i++) {
         for (struct code_page *p = c->page_hash[i], *next; p; p = next) {
             next = p->next;
-            if (p->blocks)
+            if (p->blocks || !page_quiet(vp->soft, p))
                 continue;
             mmu_unprotect_code(vp, GPA(p->page << PAGE_SHIFT));
             page_remove(c, p);

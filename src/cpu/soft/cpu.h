@@ -103,7 +103,7 @@ struct event {
 /* Values of the longjmp back into the run loop. */
 enum unwind {
     UNWIND_FAULT = 1, /* vp->event was raised by the instruction vp->op */
-    UNWIND_RETRY,     /* run the instruction again (code_write_begin) */
+    UNWIND_RETRY,     /* run the instruction again (code_write_check) */
 };
 
 /* Floating point and vector state; fpu.h says where the truth is when. */

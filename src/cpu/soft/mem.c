@@ -208,7 +208,8 @@ static void write_part(struct soft_vp *vp, const struct part *p, const uint8_t *
     }
     /* Code was decoded from it since we looked?  Then this may unwind half way, and the retry writes
      * the same bytes again. */
-    code_write_begin(vp, at, p->len);
+    code_write_check(vp, at, p->len);
+    code_write_begin(vp);
     store(p->place.host, from + p->off, p->len);
     mmu_dirty(vp, at);
     code_write_end(vp, at, p->len);
@@ -223,7 +224,7 @@ static void write_in(struct soft_vp *vp, struct tlb_set *set, unsigned acc, uint
     locate_parts(vp, set, part, n_parts, acc | ACC_WRITE);
     for (unsigned i = 0; n_parts > 1 && i < n_parts; i++)
         if (part_is_code(vp, &part[i]))
-            code_write_begin(vp, part[i].place.at, part[i].len);
+            code_write_check(vp, part[i].place.at, part[i].len);
     for (unsigned i = 0; i < n_parts; i++)
         write_part(vp, &part[i], from);
 }
@@ -392,7 +393,7 @@ static void *rmw_bounce(struct soft_vp *vp, uint64_t va, unsigned size)
             r->len[i] = (uint8_t)part[i].len;
             r->code[i] = part_is_code(vp, &part[i]);
             if (r->code[i])
-                code_write_begin(vp, part[i].place.at, part[i].len);
+                code_write_check(vp, part[i].place.at, part[i].len);
         }
         r->stopped = part[0].place.kind != PLACE_APIC;
         if (!r->stopped)
@@ -422,7 +423,9 @@ static void rmw_bounce_end(struct soft_vp *vp)
             device_write(vp, &r->place[i], from, r->len[i]);
             continue;
         }
-        memcpy(r->place[i].host, from, r->len[i]); /* nobody decodes meanwhile: all stand */
+        if (r->code[i])
+            code_write_begin(vp);
+        memcpy(r->place[i].host, from, r->len[i]);
         mmu_dirty(vp, r->place[i].at);
         if (r->code[i])
             code_write_end(vp, r->place[i].at, r->len[i]);
@@ -455,7 +458,8 @@ void *mem_rmw_begin(struct soft_vp *vp, uint64_t va, unsigned size)
     if (mmu_hold(vp, p.at)) {
         r->kind = RMW_HELD;
     } else {
-        code_write_begin(vp, p.at, size);
+        code_write_check(vp, p.at, size);
+        code_write_begin(vp);
         r->kind = RMW_CODE;
     }
     mmu_dirty(vp, p.at);

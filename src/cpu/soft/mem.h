@@ -135,10 +135,12 @@ void run_code_unmapped(struct soft_vp *vp);
 void mmu_protect_code(struct soft_vp *vp, gpa_t page);
 void mmu_unprotect_code(struct soft_vp *vp, gpa_t page);
 
-/* block.c: around a store to a GMEM_CODE page.  'begin' may unwind (UNWIND_RETRY) to run the
- * instruction again in a block of its own when it would overwrite the block in execution; 'end' drops
- * the blocks that overlap, on all VPs. */
-void code_write_begin(struct soft_vp *vp, gpa_t at, uint64_t len);
+/* code.c: a store to a GMEM_CODE page.  'check' may unwind (UNWIND_RETRY) to run the instruction again
+ * in a block of its own when it would overwrite the block in execution.  The store is made between
+ * 'begin' and 'end', on one page: meanwhile nobody decodes, so who sees the new bytes finds no block
+ * of the old ones.  'end' drops the blocks that overlap, on all VPs. */
+void code_write_check(struct soft_vp *vp, gpa_t at, uint64_t len);
+void code_write_begin(struct soft_vp *vp);
 void code_write_end(struct soft_vp *vp, gpa_t at, uint64_t len);
 
 int mmu_init(struct soft_vp *vp);

@@ -107,7 +107,7 @@ struct rmw {
     bool stopped; /* the other VPs are */
     struct place place[2];
     uint8_t len[2];
-    bool code[2]; /* announced by code_write_begin() */
+    bool code[2]; /* announced by code_write_check() */
     _Alignas(16) uint8_t bounce[16];
 };
 

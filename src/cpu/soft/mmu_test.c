@@ -33,13 +33,17 @@ void run_code_unmapped(struct soft_vp *vp)
     f.unmapped++;
 }
 
-void code_write_begin(struct soft_vp *vp, gpa_t at, uint64_t len)
+void code_write_check(struct soft_vp *vp, gpa_t at, uint64_t len)
 {
-    f.code_begin++;
     if (f.retry) {
         f.retry = false;
         _longjmp(vp->unwind, UNWIND_RETRY);
     }
+}
+
+void code_write_begin(struct soft_vp *vp)
+{
+    f.code_begin++;
 }
 
 void code_write_end(struct soft_vp *vp, gpa_t at, uint64_t len)

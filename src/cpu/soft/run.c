@@ -19,6 +19,7 @@ int run_init(struct soft_vp *vp)
         return -ENOMEM;
     memset(run, 0, sizeof *run);
     run->arena = vp->soft->code->arena;
+    run->seen = CODE_NOBODY;
     vp->run = run;
     vp->lazy[LAZY_ZERO] = 0;
     run_code_unmapped(vp);
@@ -394,9 +395,15 @@ static void execute(struct soft_vp *vp)
     vp->step = vp->rflags & F_TF;
     if (!(vp->mode & MODE_FLAT) && vp->rip > vp->seg[SEG_CS].limit)
         soft_raise_error(vp, EXC_GP, 0);
+    code_safe_point(vp, vp->soft->code);
     run_block(vp, code_lookup(vp, shadow ? vp->mode | MODE_STEP : vp->mode));
     if (shadow && vp->shadow == shadow)
         vp->shadow = 0; /* it held for this one */
+}
+
+static void nobody_in_blocks(struct soft_vp *vp)
+{
+    __atomic_store_n(&vp->run->seen, CODE_NOBODY, __ATOMIC_RELEASE);
 }
 
 enum vp_stop run_loop(struct soft_vp *vp)
@@ -410,17 +417,24 @@ enum vp_stop run_loop(struct soft_vp *vp)
     }
     for (;;) {
         soft_poll(vp); /* first: a timer that the last instruction set may be due by now */
-        if (__atomic_load_n(&vp->attention, __ATOMIC_ACQUIRE) && soft_attend(vp))
+        if (__atomic_load_n(&vp->attention, __ATOMIC_ACQUIRE) && soft_attend(vp)) {
+            nobody_in_blocks(vp);
             return VP_KICKED;
+        }
         if (vp->mp_state != MP_RUNNING) {
+            nobody_in_blocks(vp);
             soft_sleep(vp);
             continue;
         }
-        if (!deliver_events(vp))
+        if (!deliver_events(vp)) {
+            nobody_in_blocks(vp);
             return VP_SHUTDOWN;
-        if (vp->halted)
+        }
+        if (vp->halted) {
+            nobody_in_blocks(vp);
             soft_sleep(vp);
-        else
+        } else {
             execute(vp);
+        }
     }
 }

@@ -19,10 +19,10 @@ H(cli, 0) H(sti, ENDS) H(pushf, R) H(popf, ENDS | W) H(int3, ENDS | R) H(int1, E
 H(int_n, ENDS | R) H(into, ENDS | R) H(bound, 0) H(clac, 0) H(stac, 0) H(ud, ENDS)
 H(in_imm, ENDS) H(in_dx, ENDS) H(out_imm, ENDS) H(out_dx, ENDS)
 H(mov_from_cr, 0) H(mov_to_cr, ENDS) H(mov_from_dr, 0) H(mov_to_dr, ENDS) H(clts, ENDS)
-H(smsw, 0) H(lmsw, ENDS) H(sgdt_sidt, 0) H(lgdt_lidt, 0) H(invlpg, ENDS) H(invpcid, ENDS)
-H(wbinvd, 0) H(hlt, ENDS) H(xgetbv, 0) H(xsetbv, ENDS)
+H(smsw, 0) H(lmsw, ENDS) H(sgdt_sidt, 0) H(lgdt_lidt, ENDS) H(invlpg, ENDS) H(invpcid, ENDS)
+H(wbinvd, ENDS) H(hlt, ENDS) H(xgetbv, 0) H(xsetbv, ENDS)
 H(swapgs, 0) H(fsgsbase, 0) H(rdtsc, 0) H(rdtscp, 0) H(rdpid, 0) H(rdpmc, ENDS) H(rdrand, W)
-H(cpuid, 0) H(rdmsr, ENDS) H(wrmsr, ENDS)
+H(cpuid, ENDS) H(rdmsr, ENDS) H(wrmsr, ENDS)
 #undef H
 
 typedef const struct helper *row;

@@ -132,7 +132,8 @@ static bool step_set(struct soft_vp *vp, struct step *s, uint64_t need, unsigned
         mmu_release(vp, s->at);
         return done;
     }
-    code_write_begin(vp, s->at, entry_size);
+    code_write_check(vp, s->at, entry_size);
+    code_write_begin(vp);
     done = exchange(s, s->e | need, entry_size);
     mmu_dirty(vp, s->at);
     code_write_end(vp, s->at, entry_size);
