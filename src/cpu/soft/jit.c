@@ -2,12 +2,11 @@
 /* jit.c - translation of one block, and the code that all translated blocks share.
  *
  * One pass over the instructions, each by its emit function; then the taken sides of branches, then the
- * ways out to the interpreter.  Memory is a memfd mapped twice, so no page is writable and executable.
+ * ways out to the interpreter.  Memory is mapped twice, so no page is writable and executable.
  * Called: code.c. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "cpu/soft/jit_private.h"
 #include "cpu/soft/mmu.h"
@@ -212,23 +211,21 @@ static bool put_common(struct jit *j)
 int jit_new(struct jit **ret, void *room, unsigned threshold)
 {
     struct jit *j = calloc(1, sizeof *j);
-    void *w = MAP_FAILED, *x = MAP_FAILED;
-    int fd, err;
+    void *w, *x = MAP_FAILED;
+    int err;
 
     if (!j)
         return -ENOMEM;
-    fd = memfd_create("verdin-code", MFD_CLOEXEC);
-    if (fd >= 0 && ftruncate(fd, JIT_SIZE) == 0) {
-        w = mmap(NULL, JIT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        x = mmap(room, JIT_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
-    }
-    err = -errno;
-    if (fd >= 0)
-        close(fd);
-    if (w == MAP_FAILED || x == MAP_FAILED) { /* the room is the caller's */
+    /* Shared memory without a name, and mremap() of no length makes the second mapping: perf takes
+     * only such memory for made code, and looks into its map. */
+    w = mmap(NULL, JIT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (w != MAP_FAILED)
+        x = mremap(w, 0, JIT_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+    if (x == MAP_FAILED || mprotect(x, JIT_SIZE, PROT_READ | PROT_EXEC) < 0) {
+        err = -errno;
         if (w != MAP_FAILED)
             munmap(w, JIT_SIZE);
-        free(j);
+        free(j); /* the room is the caller's */
         return err;
     }
     j->write = w;
