@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """disk.py DISK_BENCH TOOL [FOLDER] - the disk library against io_uring, qemu-img and cp.
 
-Each comparison is taken in turns, medians of five; FOLDER (default /dev/shm) holds about 3 GiB."""
+Each comparison is taken in turns, medians of five; FOLDER (default /dev/shm) holds about 3 GiB.
+The lines are written into docs/performance.md between its markers as well."""
 import os
 import re
 import shutil
@@ -14,6 +15,14 @@ import time
 
 BENCH, TOOL = (os.path.abspath(a) for a in sys.argv[1:3])
 MIB = 1 << 20
+DOCUMENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/performance.md")
+MARKS = ("<!-- disk library: begin -->", "<!-- disk library: end -->")
+lines = []
+
+
+def say(text):
+    print(text, flush=True)
+    lines.append(text)
 
 
 def run(*a):
@@ -52,8 +61,7 @@ def small_writes():
                 os.unlink("q.img")
             a, b = statistics.median(ours), statistics.median(theirs)
             what = "new blocks" if kind == "--alloc" else "allocated blocks"
-            print(f"4K writes, {what}, {fmt}: ours {a:.0f}/s  qemu {b:.0f}/s  ratio {a / b:.1f}",
-                  flush=True)
+            say(f"4K writes, {what}, {fmt}: ours {a:.0f}/s  qemu {b:.0f}/s  ratio {a / b:.1f}")
 
 
 def convert():
@@ -73,10 +81,18 @@ def convert():
                 to.append(timed(*cmd))
                 os.unlink("o.vhdx")
     a, c = statistics.median(ours), statistics.median(cp)
-    print(f"convert 4 GiB raw (1 GiB data) to vhdx: ours {a:.2f} s  cp {c:.2f} s  ratio {a / c:.2f}")
+    say(f"convert 4 GiB raw (1 GiB data) to vhdx: ours {a:.2f} s  cp {c:.2f} s  ratio {a / c:.2f}")
     if qemu:
         q = statistics.median(qemu)
-        print(f"    qemu-img {q:.2f} s  ratio {a / q:.2f}")
+        say(f"    qemu-img {q:.2f} s  ratio {a / q:.2f}")
+
+
+def write():
+    with open(DOCUMENT, encoding="utf-8") as f:
+        text = f.read()
+    begin, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
+    with open(DOCUMENT, "w", encoding="utf-8") as f:
+        f.write(text[:begin] + "\n\n```\n" + "\n".join(lines) + "\n```\n\n" + text[end:])
 
 
 def main():
@@ -86,8 +102,9 @@ def main():
         os.unlink("s.raw")
         if shutil.which("qemu-img"):
             small_writes()
-        print(run(BENCH, ".", 256), end="")
+        say(run(BENCH, ".", 256).rstrip())
         os.chdir("/")
+    write()
 
 
 main()
