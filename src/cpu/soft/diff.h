@@ -17,7 +17,7 @@
 #define DIFF_PAGES      5 /* A to E */
 #define DIFF_FS         (DIFF_DATA + 0x0fc0)
 #define DIFF_GS         (DIFF_DATA + 0x1f00)
-#define DIFF_INSNS      8
+#define DIFF_INSNS      48
 #define DIFF_CHANGES    24
 #define DIFF_BATCH      256
 
