@@ -70,6 +70,8 @@ class Terminal:
         while self.p.poll() is None and time.monotonic() < end:
             if select.select([self.master], [], [], 0.05)[0]:
                 self.seen += os.read(self.master, 4096)
+        while select.select([self.master], [], [], 0)[0]:  # its last words
+            self.seen += os.read(self.master, 4096)
         assert self.p.poll() == status, f"ended with {self.p.poll()}, not {status}: {self.seen!r}"
         assert termios.tcgetattr(self.slave) == self.before, "the terminal is not as it was"
         os.close(self.master)
