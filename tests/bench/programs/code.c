@@ -28,7 +28,7 @@ static uint64_t self_modifying(void)
         memcpy(&f, &(uint8_t *){ p }, sizeof f);
         x = f(x) ^ i;
     }
-    for (uint32_t round = 0; round < 40; round++) {
+    for (uint32_t round = 0; round < 300; round++) {
         for (uint32_t i = 0; i < MANY; i++) {
             uint8_t *q = p + 4096 + i * 32;
             uint32_t imm = i * round;

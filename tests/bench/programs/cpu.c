@@ -7,7 +7,7 @@
 
 /* ---- a loop whose instructions are known ----------------------------------------------------- */
 
-#define LOOPS UINT64_C(80000000)
+#define LOOPS UINT64_C(300000000)
 #define LOOP_INSTRUCTIONS 8
 
 static uint64_t int_loop(void)
@@ -39,7 +39,7 @@ static uint64_t bytecode(void)
         OP_LOAD, 1, OP_LOAD, 0, OP_DUP, OP_MUL, OP_ADD, OP_PUSH, 17, OP_XOR, OP_PUSH, 3, OP_SWAP,
         OP_ADD, OP_STORE, 1, OP_DEC, 0, OP_LOAD, 0, OP_JNZ, 0, OP_HALT,
     };
-    uint64_t var[2] = { 1200000, 0 }, stack[16];
+    uint64_t var[2] = { 4000000, 0 }, stack[16];
     unsigned sp = 0, pc = 0;
 
     for (;;) {
@@ -71,7 +71,7 @@ __attribute__((noinline)) static uint64_t fib(unsigned n)
 
 static uint64_t fib_calls(void)
 {
-    return fib(35);
+    return fib(37);
 }
 
 /* ---- SHA-256 --------------------------------------------------------------------------------- */
@@ -120,7 +120,7 @@ static uint64_t sha256(void)
                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
     uint32_t in[16] = { 0 };
 
-    for (uint32_t i = 0; i < 40000; i++) {
+    for (uint32_t i = 0; i < 150000; i++) {
         in[i % 16] += i;
         sha_block(h, in);
     }
@@ -138,7 +138,7 @@ static int by_value(const void *a, const void *b)
 
 static uint64_t sort(void)
 {
-    enum { N = 300000 };
+    enum { N = 1000000 };
     uint32_t *v = malloc(N * sizeof *v), x = 1;
     uint64_t sum = 0;
 

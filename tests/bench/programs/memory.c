@@ -17,7 +17,7 @@ static uint64_t strings(void)
 
     for (unsigned i = 0; i < N; i++)
         snprintf(text + i * 70, 71, "%068u\n ", bench_next(&x));
-    for (unsigned round = 0; round < 6000; round++) {
+    for (unsigned round = 0; round < 40000; round++) {
         text[round % (N * 70)] = (char)('a' + round % 26);
         sum += strlen(text + round % 1000);
         memcpy(copy, text, sizeof text);
@@ -52,7 +52,7 @@ static uint64_t hash_table(void)
         pool[i] = (struct entry){ bucket[slot], key, i };
         bucket[slot] = &pool[i];
     }
-    for (unsigned round = 0; round < 60; round++) {
+    for (unsigned round = 0; round < 250; round++) {
         x = 99;
         for (uint32_t i = 0; i < N; i++) {
             uint32_t key = bench_next(&x);
@@ -77,7 +77,7 @@ static uint64_t stream(void)
 
     for (uint64_t i = 0; i < N; i++)
         a[i] = i;
-    for (unsigned round = 0; round < 10; round++) {
+    for (unsigned round = 0; round < 40; round++) {
         memcpy(b, a, N * 8);
         for (unsigned i = 0; i < N; i += 8)
             a[i] = b[N - 1 - i] + 3 * b[i];
@@ -114,7 +114,7 @@ static uint64_t rep_strings(void)
     uint8_t *a = malloc(N), *b = malloc(N);
     uint64_t sum = 0;
 
-    for (unsigned round = 0; round < 100; round++) {
+    for (unsigned round = 0; round < 600; round++) {
         rep_stosq(a, round * 0x0101010101010101u, N / 8);
         a[N - 1 - round] = 0xff;
         rep_movsb(b, a, N);

@@ -25,7 +25,7 @@ static uint64_t sse_float(void)
             b[i][j] = (double)(i * j % 17) - 8;
         }
     }
-    for (unsigned round = 0; round < 16; round++) {
+    for (unsigned round = 0; round < 200; round++) {
         for (unsigned i = 0; i < N; i++) {
             for (unsigned j = 0; j < N; j += 2) {
                 __m128d s = _mm_setzero_pd();
@@ -36,7 +36,7 @@ static uint64_t sse_float(void)
             }
         }
         for (unsigned i = 0; i < N; i++)
-            a[i][round] += c[round][i] / 1000;
+            a[i][round % N] += c[round % N][i] / 1000;
     }
     for (unsigned i = 0; i < N; i++)
         sum += c[i][i];
@@ -54,7 +54,7 @@ static uint64_t sse_int(void)
         a[i] = (uint8_t)(i * 7);
         b[i] = (uint8_t)(i * 13 + 5);
     }
-    for (unsigned round = 0; round < 30000; round++) {
+    for (unsigned round = 0; round < 250000; round++) {
         __m128i add = _mm_set1_epi8((char)round);
 
         for (unsigned i = 0; i < N; i += 16) {
@@ -75,14 +75,14 @@ static uint64_t x87(void)
 {
     long double sum = 0, x = 1;
 
-    for (unsigned i = 1; i < 700000; i++) {
+    for (unsigned i = 1; i < 6000000; i++) {
         long double y;
 
         x = x * 1.0000001L + 1.0L / (long double)i;
         __asm__("fsqrt" : "=t"(y) : "0"(x));
         sum += y - (long double)(int)y;
     }
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < 150000; i++) {
         long double y = (long double)i / 100;
 
         __asm__("fsin" : "+t"(y));
