@@ -3,8 +3,8 @@
  *
  * A block is a run of instructions of one guest-physical page in one mode.  Nothing in it is virtual:
  * the same block serves every process that maps the page.  RIP is vp->block_rip (of the block's first
- * byte) plus op->off.  It goes on past conditional branches that are not taken; it ends at other
- * branches, at helpers that say so, at the end of the page.  An instruction that crosses into a second
+ * byte) plus op->off.  It goes on past conditional branches that are not taken, and follows direct
+ * jumps within the page; it ends at other branches, at helpers that say so, at the end of the page.  An instruction that crosses into a second
  * page is a block of its own, and its first operation checks where that page lies.
  *
  * Exits know their successor once they have been taken: op->imm points to its first operation, or to
@@ -33,7 +33,7 @@ struct op {
     };
     int32_t disp;  /* of an address; exits: from block_rip to the target */
     uint64_t imm;  /* exits: the target's first operation (atomic) */
-    uint16_t off;  /* of the instruction in the block */
+    int16_t off;   /* of the instruction, from block_rip */
     uint16_t idx;  /* of this in block.ops */
     uint8_t len;   /* of the instruction */
     uint8_t n;     /* instructions of the block up to and with this one */
@@ -60,13 +60,27 @@ struct block {
     gpa_t page2;      /* of the instruction's rest, or all ones */
     uint32_t in;      /* exits that lead here: index of the first, or 0 */
     uint32_t size;    /* in the arena, bytes */
-    uint16_t len;     /* guest bytes */
-    uint16_t n_ops;
-    uint32_t bytes;   /* where they are kept, from here on; 0: nowhere (jit.h) */
+    int16_t low;      /* its first byte, from where it starts: a jump may have been followed back */
+    uint16_t len;     /* guest bytes from there on */
+    uint16_t bytes;   /* struct block_bytes, from here on; 0: none (jit.h) */
+    uint8_t n_ops;
+    bool back;        /* it has followed a jump back */
     const void *native; /* how translated code enters it */
     struct op ops[];
 };
 _Static_assert(sizeof(struct block) == 64, "operations start on a cache line");
+
+_Static_assert(BLOCK_OPS_MAX <= UINT8_MAX, "n_ops");
+
+/* Its instructions, in the order of execution. */
+struct block_bytes {
+    uint16_t n;
+    uint8_t code[];
+};
+static inline const struct block_bytes *block_bytes(const struct block *b)
+{
+    return (const struct block_bytes *)(const void *)((const char *)b + b->bytes);
+}
 
 static inline uint64_t block_key(gpa_t at, uint32_t mode)
 {
@@ -87,12 +101,15 @@ struct call {
     struct insn insn;
 };
 
-#define JUMP_ENTRIES  16384
+#define JUMP_BITS     14
+#define JUMP_ENTRIES  (1 << JUMP_BITS)
+#define JUMP_FACTOR   0x9e3779b1u
 #define FETCH_ENTRIES_RUN 512
 
 struct jump_entry { /* indirect branches: by linear address */
     uint64_t pc;
-    uint32_t tag, block; /* vp->jump_tag; place in the arena, bytes */
+    uint32_t tag;  /* vp->jump_tag */
+    uint32_t first; /* operation of the block - run->jump_base */
 };
 struct fetch_slot { /* where the page of a linear address lies */
     uint64_t tag;  /* page | generation and privilege */
@@ -102,7 +119,7 @@ struct fetch_slot { /* where the page of a linear address lies */
 struct run_state {
     uint32_t gen;       /* of 'jump': bumped when code addresses change their meaning */
     uint64_t signature; /* control bits that fetch permissions depend on */
-    char *arena;
+    char *jump_base; /* the arena, or NULL: it is below 4 GiB */
     int64_t budget;     /* what vp->lazy[LAZY_LEFT] was filled with */
     bool running;       /* in blocks: flags are in LAZY_FLAGS */
     uint64_t seen;      /* cache->drops as of the last safe point, or CODE_NOBODY (atomic) */

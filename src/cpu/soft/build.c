@@ -21,6 +21,8 @@ static void run_too_long(struct soft_vp *vp, const struct insn *in)
     soft_raise_error(vp, EXC_GP, 0);
 }
 
+#define FOLLOW_INSNS_MAX 40 /* behind so many a jump is not followed: what is there may be long */
+
 static const struct helper ud = { "ud", run_ud, HELPER_ENDS };
 static const struct helper too_long = { "too long", run_too_long, HELPER_ENDS };
 
@@ -130,6 +132,28 @@ void build_leave(struct build *b, int64_t disp)
     b->ended = true;
 }
 
+/* Is the byte at 'disp' in the block already? */
+static bool has_byte(const struct build *b, int64_t disp)
+{
+    for (unsigned i = 0; i < b->n_pieces; i++)
+        if (disp >= b->piece[i].from && disp < b->piece[i].to)
+            return true;
+    return false;
+}
+
+void build_jump(struct build *b, int64_t disp)
+{
+    if (b->page_off + (uint64_t)disp >= PAGE_SIZE || b->crosses || !(b->mode & MODE_FLAT) ||
+        b->mode & MODE_STEP || b->n_pieces == BLOCK_PIECES_MAX || b->n_insns >= FOLLOW_INSNS_MAX ||
+        has_byte(b, disp)) {
+        build_leave(b, disp);
+        return;
+    }
+    b->next = (int16_t)disp;
+    b->block->back |= disp < b->off;
+    b->piece[b->n_pieces++] = (struct piece){ b->next, b->next };
+}
+
 /* SSE, MMX, x87: the helper is the slow way only, or not needed at all. */
 static void take_handler(struct build *b, struct op *o, const struct insn *in)
 {
@@ -215,11 +239,35 @@ static void place_calls(struct build *b)
 }
 
 /* And those the instructions, for who translates them. */
-static void place_bytes(struct block *b, const uint8_t *from)
+static void place_bytes(const struct build *b)
 {
-    b->bytes = b->size;
-    memcpy((char *)b + b->bytes, from, b->len);
-    b->size = (uint32_t)ALIGN_UP(b->size + b->len, 64u);
+    struct block *block = b->block;
+    struct block_bytes *to = (struct block_bytes *)(void *)((char *)block + block->size);
+
+    to->n = b->n_code;
+    memcpy(to->code, b->code, b->n_code);
+    block->bytes = (uint16_t)block->size;
+    block->size = (uint32_t)ALIGN_UP(block->size + sizeof *to + b->n_code, 64u);
+}
+
+static void place_pieces(const struct build *b)
+{
+    int from = 0, to = 1;
+
+    for (unsigned i = 0; i < b->n_pieces; i++) {
+        from = MIN(from, b->piece[i].from);
+        to = MAX(to, b->piece[i].to);
+    }
+    b->block->low = (int16_t)from;
+    b->block->len = (uint16_t)(to - from);
+}
+
+/* The instruction at b->off is in. */
+static void take_bytes(struct build *b, const struct insn *in)
+{
+    memcpy(b->code + b->n_code, in->bytes, in->len);
+    b->n_code = (uint16_t)(b->n_code + in->len);
+    b->piece[b->n_pieces - 1].to = (int16_t)(b->off + in->len);
 }
 
 void block_build(struct soft_vp *vp, struct block *block, const struct code_bytes *from, gpa_t page2)
@@ -236,6 +284,9 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
     b.page_off = (block->key >> 12) % PAGE_SIZE;
     b.off = b.len = b.n_insns = 0;
     b.n_ops = b.n_calls = 0;
+    b.n_pieces = 1;
+    b.piece[0] = (struct piece){ 0, 0 };
+    b.n_code = 0;
     b.crosses = from->crosses;
     b.ended = false;
 
@@ -243,6 +294,7 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
     block->in = 0;
     block->page_next[0] = block->page_next[1] = NULL;
     block->bytes = 0;
+    block->back = false;
     block->native = jit ? jit_not_native(jit) : NULL;
     tiered = jit && (b.mode & MODE_FLAT) && (b.mode & MODE_SIZE) != MODE_16 &&
              !(b.mode & MODE_STEP) && !b.crosses;
@@ -252,11 +304,12 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
         build_op(&b, op_tier)->imm = jit_threshold(jit);
     while (!b.ended) {
         if (b.n_insns == (b.mode & MODE_STEP ? 1 : BLOCK_INSNS_MAX) ||
-            (b.crosses && b.n_insns) || b.n_ops > BLOCK_OPS_MAX - 8) {
+            (b.crosses && b.n_insns) || b.n_ops > BLOCK_OPS_MAX - 8 ||
+            (b.n_pieces > 1 && has_byte(&b, b.off))) {
             build_leave(&b, b.off);
             break;
         }
-        b.decoded = decode(from->p + b.off, from->n - b.off, b.mode & MODE_SIZE, &in);
+        b.decoded = decode(from->p + b.off, from->n - (size_t)b.off, b.mode & MODE_SIZE, &in);
         if (b.decoded == DECODE_MORE) {
             if (b.n_insns) { /* it crosses: a block of its own */
                 build_leave(&b, b.off);
@@ -266,6 +319,8 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
         }
         b.len = in.len;
         b.n_insns++;
+        b.next = (int16_t)(b.off + in.len);
+        take_bytes(&b, &in);
         if (b.decoded != DECODE_OK || (b.mode & MODE_STEP) || !emit_fast(&b, &in)) {
             emit_call(&b, &in);
             if (tiered && jit_knows(vp, &in, b.mode) == b.ended) {
@@ -275,13 +330,13 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
                     build_op(&b, op_resume);
             }
         }
-        b.off = (uint16_t)(b.off + in.len);
+        b.off = b.next;
     }
     vp->count.insns_decoded += b.n_insns;
-    block->len = MAX(b.off, 1);
-    block->n_ops = (uint16_t)b.n_ops;
+    place_pieces(&b);
+    block->n_ops = (uint8_t)b.n_ops;
     drop_dead_flags(&b);
     place_calls(&b);
     if (tiered)
-        place_bytes(block, from->p);
+        place_bytes(&b);
 }

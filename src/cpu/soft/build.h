@@ -12,6 +12,8 @@ struct note {
     bool reads_if_loud; /* the handler that keeps flags starts from the old ones */
 };
 
+#define BLOCK_PIECES_MAX 6
+
 struct build {
     struct soft_vp *vp;
     struct block *block;
@@ -19,10 +21,15 @@ struct build {
     uint32_t mode;
     uint64_t page_off;   /* of the block's first byte */
     enum decode_result decoded;
-    uint16_t off;        /* of the instruction in the block */
+    int16_t off;         /* of the instruction, from the block's first byte */
+    int16_t next;        /* where it goes on */
     uint8_t len;
     uint8_t n_insns;     /* with the current one */
     bool crosses, ended;
+    unsigned n_pieces;   /* of guest code that the block is made of */
+    struct piece { int16_t from, to; } piece[BLOCK_PIECES_MAX];
+    uint16_t n_code;
+    uint8_t code[BLOCK_INSNS_MAX * INSN_MAX];
     unsigned n_ops, n_calls;
     struct note note[BLOCK_OPS_MAX];
     struct call calls[BLOCK_INSNS_MAX];
@@ -31,6 +38,8 @@ struct build {
 struct op *build_op(struct build *b, op_fn *run);
 struct op *build_exit(struct build *b, op_fn *run, int64_t disp);
 void build_leave(struct build *b, int64_t disp);
+/* By a direct jump; in the page the block may go on there. */
+void build_jump(struct build *b, int64_t disp);
 
 /* emit.c: operations for this instruction; false: call its helper. */
 bool emit_fast(struct build *b, const struct insn *in);

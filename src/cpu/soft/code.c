@@ -63,7 +63,10 @@ int code_cache_new(struct soft *s)
     if (!c)
         return -ENOMEM;
     memset(c, 0, sizeof *c);
-    c->arena = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* Below 2 GiB, if there is room, an address in it is 32 bits: the jump cache likes that. */
+    c->arena = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_32BIT, -1, 0);
+    if (c->arena == MAP_FAILED)
+        c->arena = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (c->arena == MAP_FAILED || mprotect(c->arena, ARENA_SIZE, PROT_READ | PROT_WRITE) < 0) {
         if (c->arena != MAP_FAILED)
             munmap(c->arena, SPACE);
@@ -174,7 +177,8 @@ static uint64_t granules(uint64_t from, uint64_t len) /* of bytes [from, from + 
 /* The bytes that block 'b' has in page 'page'. */
 static void block_extent(const struct block *b, uint64_t page, uint64_t *from, uint64_t *len)
 {
-    uint64_t off = block_gpa(b).v % PAGE_SIZE, first = MIN(b->len, PAGE_SIZE - off);
+    uint64_t off = block_gpa(b).v % PAGE_SIZE + (uint64_t)(int64_t)b->low;
+    uint64_t first = MIN(b->len, PAGE_SIZE - off);
 
     if (page_side(b, page)) {
         *from = 0;
@@ -350,7 +354,7 @@ static bool in_execution(const struct soft_vp *vp, gpa_t at, uint64_t len)
     key = __atomic_load_n(&b->key, __ATOMIC_ACQUIRE);
     if (key == BLOCK_DEAD)
         return true;
-    gpa = key >> 12;
+    gpa = (key >> 12) + (uint64_t)(int64_t)b->low;
     first = MIN(b->len, PAGE_SIZE - gpa % PAGE_SIZE);
     if (at.v < gpa + first && gpa < at.v + len)
         return true;

@@ -441,7 +441,7 @@ static bool jmp(struct build *b, const struct insn *in)
 
     if (!target_delta(b, in, &to))
         return false;
-    build_leave(b, to);
+    build_jump(b, to);
     return true;
 }
 

@@ -307,27 +307,28 @@ static bool goes_on(const struct jit_insn *u)
 static bool read_block(struct xlate *t)
 {
     const struct block *b = t->block;
-    const uint8_t *bytes = (const uint8_t *)b + b->bytes;
+    const struct block_bytes *bytes = block_bytes(b);
     unsigned k = 1, native = 0;
+    int64_t off = 0;
 
-    for (unsigned off = 0; off < b->len && t->n < BLOCK_INSNS_MAX;) {
+    for (unsigned at = 0; at < bytes->n && t->n < BLOCK_INSNS_MAX;) {
         struct jit_insn *u = &t->insn[t->n];
         const struct op *o;
 
         memset(u, 0, sizeof *u);
-        u->off = (uint16_t)off;
-        while (k < b->n_ops && b->ops[k].off < off)
+        u->off = (int16_t)off;
+        while (k < b->n_ops && b->ops[k].n <= t->n)
             k++;
         u->op = (uint16_t)k;
         o = &b->ops[k];
-        if (decode(bytes + off, b->len - off, t->mode & MODE_SIZE, &u->in) != DECODE_OK) {
+        if (decode(bytes->code + at, bytes->n - at, t->mode & MODE_SIZE, &u->in) != DECODE_OK) {
             t->n++; /* #UD: the interpreter's */
             break;
         }
-        if (k < b->n_ops && o->off == off && is_call(o))
+        if (k < b->n_ops && o->n == t->n + 1 && o->off == off && is_call(o))
             u->in = ((const struct call *)(uintptr_t)o->imm)->insn; /* as this processor offers it */
         jit_classify(t->vp, u, t->mode);
-        for (unsigned i = k; i < b->n_ops && b->ops[i].off == off; i++) {
+        for (unsigned i = k; i < b->n_ops && b->ops[i].n == t->n + 1 && b->ops[i].off == off; i++) {
             o = &b->ops[i];
             if (o->flags & OP_EXIT)
                 u->exit = (uint16_t)i;
@@ -338,11 +339,17 @@ static bool read_block(struct xlate *t)
             if (u->emit == emit_sti && block_gpa(b).v % PAGE_SIZE + off + u->in.len >= PAGE_SIZE)
                 u->emit = NULL; /* such an exit looks at interrupts */
         }
+        at += u->in.len;
+        off += u->in.len;
+        if (u->emit == emit_jmp && !u->exit) { /* followed */
+            off = u->delta;
+            u->emit = emit_nothing;
+            u->leaves = false;
+        }
         if (!u->emit)
             u->makes = u->partial = u->reads = u->faults = u->leaves = false;
         else
             native++;
-        off += u->in.len;
         t->n++;
         if (!u->emit && !u->resume)
             break;

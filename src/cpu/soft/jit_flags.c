@@ -56,9 +56,10 @@ void flags_made(struct xlate *t)
 
 void flags_store(struct asm_buf *a)
 {
-    asm_8(a, 0x9f);         /* lahf */
-    asm_put(a, 0xc0900f, 3); /* seto %al */
-    asm_op(a, X_MOV_MR | OPC_66, H_RAX, IN_VP(lazy[LAZY_FLAGS]), 0);
+    asm_8(a, 0x9f);             /* lahf */
+    asm_op(a, OPC_0F | 0x90, 0, rm_reg(H_R11), 0); /* seto %r11b: halves of AX would wait for each other */
+    asm_op(a, 0x88, 4, rm_mem(H_RBP, VP_AT(lazy[LAZY_FLAGS]) + 1), 0); /* mov %ah, */
+    asm_op(a, 0x88, H_R11, IN_VP(lazy[LAZY_FLAGS]), 0);
 }
 
 void flags_keep(struct xlate *t)

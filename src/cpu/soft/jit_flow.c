@@ -2,7 +2,8 @@
 /* jit_flow.c - branches of translated code: within the block, along links, through the jump cache.
  *
  * A link is the interpreter's (op->imm), so whoever drops or makes a block does it for both.  Loops
- * look at attention and the clock where they go back, as all exits to other pages and indirect ones do.
+ * look at attention and the clock where they go back, as all exits to other pages and indirect ones do,
+ * and those of blocks that have followed a jump back.
  * Instructions that a branch forward within the block skips are counted as executed.
  * Called: jit.c. */
 #include "cpu/soft/jit_private.h"
@@ -46,7 +47,7 @@ static void exit_page(struct xlate *t, unsigned exit, int64_t delta)
     if (delta)
         asm_imm(A, G_ADD, OPC_W, IN_VP(block_rip), (int32_t)delta);
     count(t, t->block->ops[exit].n);
-    if (delta <= (int64_t)t->block->ops[exit].off)
+    if (delta <= t->block->ops[exit].off || t->block->back)
         look_up(t);
     link_of(t, exit);
     jump_native(t);
@@ -203,14 +204,12 @@ void emit_call(struct xlate *t, struct jit_insn *u)
  * with the whole instruction. */
 static void find_target(struct xlate *t)
 {
-    asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
-    asm_op(A, X_SHIFT_I | OPC_W, G_SHR, rm_reg(H_RAX), 1);
-    asm_8(A, 12);
-    asm_op(A, X_XOR_RM, H_RAX, rm_reg(H_R11), 0);
+    asm_op(A, 0x69, H_RAX, rm_reg(H_R11), 4); /* imul $, %r11d, %eax */
+    asm_32(A, JUMP_FACTOR);
+    asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(A, 32 - JUMP_BITS - 4);
     asm_8(A, 0x25); /* and $, %eax */
-    asm_32(A, JUMP_ENTRIES - 1);
-    asm_op(A, X_SHIFT_I, G_SHL, rm_reg(H_RAX), 1);
-    asm_8(A, 4);
+    asm_32(A, (JUMP_ENTRIES - 1) << 4);
     asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(run), 0);
     asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(jump)), 0);
     jit_side(t, CC_NE);
@@ -227,11 +226,13 @@ static void go_target(struct xlate *t)
 
     asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(jump)), 0);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
-    asm_op(A, X_MOV_RM, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, block)), 0);
+    asm_op(A, X_MOV_RM, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, first)), 0);
     count(t, last->n);
     look_up(t);
-    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(t->vp->run->arena + sizeof(struct block)), 0);
-    asm_op(A, X_ADD_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
+    if (t->vp->run->jump_base) {
+        asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(run), 0);
+        asm_op(A, X_ADD_RM | OPC_W, H_RAX, rm_mem(H_R11, RUN(jump_base)), 0);
+    }
     jump_native(t);
 }
 

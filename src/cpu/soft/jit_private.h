@@ -62,7 +62,7 @@ struct jit_insn {
     struct insn in;
     emit_fn *emit;          /* NULL: the interpreter runs it */
     uint32_t opc;           /* of the host's instruction */
-    uint16_t off;           /* in the block */
+    int16_t off;            /* from block_rip */
     uint16_t op;            /* its first operation */
     uint16_t exit;          /* branches: its exit */
     uint16_t writes;        /* guest registers, by bit */
@@ -86,7 +86,7 @@ struct jit_insn {
     struct recipe recipe;
     uint16_t x87_fop;
     bool x87_ptr;           /* leaves its address */
-    int64_t delta;          /* branches: from the block's first byte */
+    int64_t delta;          /* branches: target, from block_rip */
     uint8_t *at;            /* its host code */
 };
 

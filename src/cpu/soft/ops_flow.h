@@ -9,7 +9,7 @@ op_fn run_cross_slow; /* to vp->block_rip, from the exit 'o' */
 
 static inline size_t jump_slot(uint64_t pc)
 {
-    return (pc ^ pc >> 12) & (JUMP_ENTRIES - 1);
+    return (uint32_t)pc * JUMP_FACTOR >> (32 - JUMP_BITS);
 }
 
 /* Is it time for the run loop?  The instructions are counted already. */
@@ -59,16 +59,16 @@ static inline const struct op *jump_to(struct soft_vp *vp, uint64_t rip)
     struct run_state *run = vp->run;
     uint64_t pc = linear_pc(vp, rip);
     const struct jump_entry *j = &run->jump[jump_slot(pc)];
-    const struct block *b;
+    const struct op *o;
 
     vp->rip = rip;
     if (run_wanted(vp))
         return NULL;
     if (likely(j->pc == pc && j->tag == vp->jump_tag)) {
-        b = (const struct block *)(void *)(run->arena + j->block);
-        if (likely(b->key != BLOCK_DEAD)) {
+        o = (const struct op *)(void *)(run->jump_base + j->first);
+        if (likely(block_of(o)->key != BLOCK_DEAD)) {
             vp->block_rip = rip;
-            GOTO(b->ops);
+            GOTO(o);
         }
     }
     return run_jump_slow(vp, NULL);

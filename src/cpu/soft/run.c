@@ -18,7 +18,8 @@ int run_init(struct soft_vp *vp)
     if (!run)
         return -ENOMEM;
     memset(run, 0, sizeof *run);
-    run->arena = vp->soft->code->arena;
+    if ((uintptr_t)vp->soft->code->arena > UINT32_MAX / 2)
+        run->jump_base = vp->soft->code->arena;
     run->seen = CODE_NOBODY;
     vp->run = run;
     vp->lazy[LAZY_ZERO] = 0;
@@ -178,7 +179,7 @@ COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
         j = &run->jump[jump_slot(pc)];
         j->pc = pc;
         j->tag = vp->jump_tag;
-        j->block = (uint32_t)((char *)b - run->arena);
+        j->first = (uint32_t)((uintptr_t)b->ops - (uintptr_t)run->jump_base);
     }
     vp->block_rip = vp->rip;
     o = b->ops;
