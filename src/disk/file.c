@@ -20,10 +20,14 @@
 #include "disk/io_threads.h"
 #include "disk/lock.h"
 
-#define IN_SYNC   UINT64_MAX      /* rq->io_done: the write part is over, now it syncs */
-#define BY_HAND   (UINT64_MAX - 1) /* rq->io_done: zeros are written as data */
-#define FROM_START (UINT64_MAX - 2) /* rq->io_done: all of it on a thread that may wait */
+/* rq->io_done is what has been moved, or one of these. */
+#define IN_SYNC    UINT64_MAX       /* the write part is over, now it syncs */
+#define FROM_START (UINT64_MAX - 1) /* all of it on a thread that may wait */
+#define BY_PUNCH   (UINT64_MAX - 2) /* zeros: as a hole, */
+#define BY_RANGE   (UINT64_MAX - 3) /* as a range that the file system zeroes, */
+#define BY_HAND    (UINT64_MAX - 4) /* written as data */
 #define ZERO_STEP (256 * KIB)
+#define SMALL     (16 * KIB) /* in memory: done inside submit, many for one answer to the caller */
 
 struct file {
     struct disk disk;
@@ -60,7 +64,7 @@ static bool is_aligned(const struct file *f, const struct disk_rq *rq)
 static int rest_call(struct disk_rq *rq)
 {
     struct file *f = file_of(rq->io_disk);
-    bool zeros = rq->io_done == BY_HAND;
+    bool zeros = rq->op == DISK_WRITE_ZEROES;
     uint64_t done = zeros || rq->io_done == FROM_START ? 0 : rq->io_done;
     AUTO(free_p) void *buf = zeros ? calloc(1, ZERO_STEP) : NULL;
     AUTO(free_p) struct iovec *iov = calloc(MAX(rq->n_iov, 1u), sizeof *iov);
@@ -90,17 +94,14 @@ static int rest_call(struct disk_rq *rq)
     return 0;
 }
 
-static void zero_cmd(const struct file *f, const struct disk_rq *rq, struct io_cmd *c)
+/* The best way to zeros that is not known to fail here. */
+static uint64_t zero_way(const struct file *f, const struct disk_rq *rq)
 {
-    bool punch = rq->op == DISK_DISCARD || (rq->flags & DISK_UNMAP) || f->no_zero_range;
-
-    if (punch && f->no_punch && rq->op != DISK_DISCARD) {
-        c->code = IO_CALL;
-        c->call = rest_call;
-        return;
-    }
-    c->code = IO_FALLOCATE;
-    c->mode = FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+    if (rq->op == DISK_DISCARD || ((rq->flags & DISK_UNMAP) && !f->no_punch))
+        return BY_PUNCH;
+    if (!f->no_zero_range)
+        return BY_RANGE;
+    return f->no_punch ? BY_HAND : BY_PUNCH; /* a punched hole reads as zero as well */
 }
 
 static void file_cmd(struct disk_rq *rq, struct io_cmd *c)
@@ -116,13 +117,15 @@ static void file_cmd(struct disk_rq *rq, struct io_cmd *c)
         c->code = IO_FDATASYNC;
         return;
     }
+    if (rq->io_done == BY_PUNCH || rq->io_done == BY_RANGE) {
+        c->code = IO_FALLOCATE;
+        c->mode = FALLOC_FL_KEEP_SIZE |
+                  (rq->io_done == BY_PUNCH ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+        return;
+    }
     if (rq->io_done) {
         c->code = IO_CALL;
         c->call = rest_call;
-        return;
-    }
-    if (rq->op == DISK_DISCARD || rq->op == DISK_WRITE_ZEROES) {
-        zero_cmd(f, rq, c);
         return;
     }
     c->code = rq->op == DISK_READ ? IO_READ : IO_WRITE;
@@ -143,25 +146,25 @@ static void again(struct disk_rq *rq, uint64_t io_done)
     io_start(rq->io_disk->io, &file_io_ops, rq);
 }
 
+/* Others may have found out in between: what counts is the way that this one went. */
 static void zero_done(struct file *f, struct disk_rq *rq, int64_t res)
 {
     bool unsupported = res == -EOPNOTSUPP || res == -ENOSYS || res == -ENODEV || res == -EINVAL;
 
-    if (unsupported && rq->io_done == 0) {
+    if (unsupported && rq->io_done != BY_HAND) {
+        if (rq->io_done == BY_PUNCH)
+            f->no_punch = true;
+        else
+            f->no_zero_range = true;
         if (rq->op == DISK_DISCARD) {
             f->disk.discard_block = 0;
-            f->no_punch = true;
             disk_finish(rq, 0);
-        } else if (!(rq->flags & DISK_UNMAP) && !f->no_zero_range) {
-            f->no_zero_range = true;
-            again(rq, 0); /* a punched hole reads as zero as well */
         } else {
-            f->no_punch = true;
-            again(rq, BY_HAND);
+            again(rq, zero_way(f, rq));
         }
         return;
     }
-    if (res == 0 && (rq->flags & DISK_FUA) && rq->io_done == 0)
+    if (res == 0 && (rq->flags & DISK_FUA) && rq->io_done != BY_HAND)
         again(rq, IN_SYNC);
     else
         disk_finish(rq, (int)res);
@@ -213,8 +216,19 @@ static void file_submit(struct disk *d, struct disk_rq *rq)
     }
     rq->io_disk = d;
     rq->io_done = 0;
+    if (rq->op == DISK_DISCARD || rq->op == DISK_WRITE_ZEROES) {
+        if (rq->op == DISK_DISCARD && f->no_punch) {
+            disk_finish_soon(d, rq, 0);
+            return;
+        }
+        rq->io_done = zero_way(f, rq);
+    }
     if (f->in_memory && (rq->op == DISK_READ || rq->op == DISK_WRITE) && rq->n_iov) {
         struct io_cmd c = { 0 };
+        if (rq->len > SMALL) {
+            io_start_here(d->io, &file_io_ops, rq);
+            return;
+        }
         file_cmd(rq, &c);
         if (io_run_cmd(&c, rq) == (int64_t)rq->len) {
             if (rq->op == DISK_WRITE && d->growable)

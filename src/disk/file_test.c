@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "disk/file.h"
 
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 
 #include "disk/layer.h"
 #include "disk/test_util.h"
@@ -15,7 +17,18 @@ static void make_file(const char *path, off_t size)
     close(fd);
 }
 
-#define DEPTH 32
+/* A tmpfs: requests are done by plain system calls there. */
+static const char *memory_folder(void)
+{
+    struct statfs fs;
+
+    if (statfs("/dev/shm", &fs) < 0 || fs.f_type != TMPFS_MAGIC || access("/dev/shm", W_OK) < 0)
+        test_skip("no tmpfs at /dev/shm");
+    return "/dev/shm";
+}
+
+#define DEPTH     32
+#define BYTES_MAX 49152
 
 struct load {
     struct disk *d;
@@ -27,7 +40,7 @@ struct load {
     struct slot {
         struct disk_rq rq;
         struct iovec iov[3];
-        uint8_t buf[12288];
+        uint8_t buf[BYTES_MAX];
         struct load *load;
     } slot[DEPTH];
 };
@@ -56,7 +69,8 @@ static void load_next(struct slot *s)
     struct load *l = s->load;
     unsigned k = (unsigned)(s - l->slot);
     uint64_t stripe = l->d->size / DEPTH;
-    uint64_t len = 512 * (1 + rng_below(&l->rng, 24));
+    uint64_t most = rng_below(&l->rng, 4) ? 24 : BYTES_MAX / 512; /* mostly small ones */
+    uint64_t len = 512 * (1 + rng_below(&l->rng, most));
     uint64_t cut1 = rng_below(&l->rng, len), cut2 = cut1 + rng_below(&l->rng, len - cut1);
 
     l->left--;
@@ -80,13 +94,13 @@ static void load_next(struct slot *s)
     disk_submit(l->d, &s->rq);
 }
 
-static void random_load(enum disk_io_mode mode, unsigned flags)
+static void random_load(const char *folder, enum disk_io_mode mode, unsigned flags)
 {
     struct bench b;
     struct load *l = calloc(1, sizeof *l);
     const uint64_t size = 4 * MIB;
 
-    bench_init(&b, mode);
+    bench_init_in(&b, mode, folder);
     make_file(bench_path(&b, "a"), (off_t)size);
     EXPECT_OK(file_open(b.io, bench_path(&b, "a"), FILE_WRITABLE | flags, &l->d, &b.err));
     l->loop = b.loop;
@@ -111,17 +125,70 @@ static void random_load(enum disk_io_mode mode, unsigned flags)
 
 TEST(a_raw_file_keeps_what_is_written_by_io_uring)
 {
-    random_load(DISK_IO_AUTO, 0);
+    random_load("/tmp", DISK_IO_AUTO, 0);
 }
 
 TEST(a_raw_file_keeps_what_is_written_by_threads)
 {
-    random_load(DISK_IO_THREADS, 0);
+    random_load("/tmp", DISK_IO_THREADS, 0);
 }
 
 TEST(direct_io_takes_unaligned_requests_too)
 {
-    random_load(DISK_IO_AUTO, FILE_DIRECT);
+    random_load("/tmp", DISK_IO_AUTO, FILE_DIRECT);
+}
+
+TEST(a_raw_file_on_a_tmpfs_keeps_what_is_written)
+{
+    random_load(memory_folder(), DISK_IO_AUTO, 0);
+    random_load(memory_folder(), DISK_IO_THREADS, 0);
+}
+
+/* The first of two large reads is answered before the second is copied. */
+struct early {
+    struct disk_rq rq[2];
+    struct iovec iov[2];
+    struct loop *loop;
+    int fd, err;
+    uint8_t buf[2][MIB];
+};
+
+static void early_done(struct disk_rq *rq, int err)
+{
+    struct early *e = rq->ctx;
+    char c = 'b';
+
+    e->err |= err;
+    if (rq == &e->rq[1])
+        loop_stop(e->loop);
+    else if (pwrite(e->fd, &c, 1, MIB) != 1)
+        e->err = -EIO;
+}
+
+TEST(large_requests_on_a_tmpfs_are_answered_one_by_one)
+{
+    struct bench b;
+    struct disk *d;
+    struct early *e = calloc(1, sizeof *e);
+
+    bench_init_in(&b, DISK_IO_AUTO, memory_folder());
+    make_file(bench_path(&b, "a"), 2 * MIB);
+    EXPECT_OK(file_open(b.io, bench_path(&b, "a"), FILE_WRITABLE, &d, &b.err));
+    e->fd = open(bench_path(&b, "a"), O_RDWR | O_CLOEXEC);
+    e->loop = b.loop;
+    for (unsigned i = 0; i < 2; i++) {
+        e->iov[i] = (struct iovec){ e->buf[i], MIB };
+        e->rq[i] = (struct disk_rq){ .op = DISK_READ, .off = i * MIB, .len = MIB, .ctx = e,
+                                     .iov = &e->iov[i], .n_iov = 1, .done = early_done };
+        disk_submit(d, &e->rq[i]);
+    }
+    loop_run(b.loop);
+    EXPECT_EQ(e->err, 0);
+    EXPECT_EQ(e->buf[1][0], 'b');
+    close(e->fd);
+    EXPECT_OK(disk_close(d, &b.err));
+    free(e);
+    bench_done(&b);
 }
 
 TEST(requests_outside_or_unaligned_or_on_a_read_only_disk_fail)

@@ -15,6 +15,7 @@
 #define PARTS_KEPT   512 /* pieces kept for reuse */
 #define REAP_MAX     64
 #define TURNS        4   /* submit-and-reap rounds before the loop gets its turn */
+#define HERE_A_TURN  MIB /* bytes copied on the loop's own thread before others get theirs */
 
 struct disk_io {
     struct loop *loop;
@@ -29,6 +30,7 @@ struct disk_io {
     struct io_threads *threads;
     struct disk_rq *soon, **soon_last; /* answered, but not told yet */
     unsigned n_soon;
+    struct disk_rq *here, **here_last; /* to be run on the loop's own thread */
     struct disk_part *parts;
     unsigned n_parts;
 };
@@ -133,6 +135,33 @@ void io_finish_soon(struct disk_io *io, struct disk_rq *rq, int err)
     loop_post(io->loop, &io->kick);
 }
 
+/* Each is answered before the next begins: who waits for it goes on meanwhile. */
+static void run_here(struct disk_io *io)
+{
+    uint64_t n = 0;
+
+    while (io->here && n < HERE_A_TURN) {
+        struct disk_rq *rq = io->here;
+        struct io_cmd c = { 0 };
+
+        io->here = rq->next;
+        if (!io->here)
+            io->here_last = &io->here;
+        io->ops->cmd(rq, &c);
+        n += c.len;
+        io->ops->done(rq, io_run_cmd(&c, rq));
+    }
+}
+
+void io_start_here(struct disk_io *io, const struct io_ops *ops, struct disk_rq *rq)
+{
+    io->ops = ops;
+    rq->next = NULL;
+    *io->here_last = rq;
+    io->here_last = &rq->next;
+    loop_post(io->loop, &io->kick);
+}
+
 static void io_turn(struct disk_io *io)
 {
     if (io->busy) { /* a done() runs the loop, waiting for something else */
@@ -141,6 +170,7 @@ static void io_turn(struct disk_io *io)
             reap(io);
         }
         tell_soon(io);
+        run_here(io);
         return;
     }
     io->busy = true;
@@ -151,8 +181,9 @@ static void io_turn(struct disk_io *io)
         if (!io->uring || (reap(io) == 0 && !io->n_unsubmitted && !io->soon))
             break;
     }
+    run_here(io);
     io->busy = false;
-    if (io->n_unsubmitted || io->soon)
+    if (io->n_unsubmitted || io->soon || io->here)
         loop_post(io->loop, &io->kick);
 }
 
@@ -263,6 +294,7 @@ struct disk_io *disk_io_new(struct loop *loop, enum disk_io_mode mode, struct er
     io->loop = loop;
     io->kick.run = on_kick;
     io->soon_last = &io->soon;
+    io->here_last = &io->here;
     io->uring = mode != DISK_IO_THREADS && ring_init(io);
     if (io->uring) {
         io->watch = (struct watch){ .fd = io->ring.ring_fd, .ready = on_ready };

@@ -29,6 +29,9 @@ struct io_ops {
 /* Exactly one done() follows.  rq->io_disk is the owner's and is set. */
 void io_start(struct disk_io *io, const struct io_ops *ops, struct disk_rq *rq);
 
+/* The same, by a system call on the loop's own thread when the loop turns: for what never waits. */
+void io_start_here(struct disk_io *io, const struct io_ops *ops, struct disk_rq *rq);
+
 /* Finish 'rq' with 'err' when the loop turns. */
 void io_finish_soon(struct disk_io *io, struct disk_rq *rq, int err);
 

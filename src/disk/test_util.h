@@ -18,15 +18,20 @@ struct bench {
     struct err err;
 };
 
-static inline void bench_init(struct bench *b, enum disk_io_mode mode)
+static inline void bench_init_in(struct bench *b, enum disk_io_mode mode, const char *folder)
 {
     memset(b, 0, sizeof *b);
     clock_init(&b->clock);
     b->loop = loop_new(&b->clock);
     b->io = disk_io_new(b->loop, mode, &b->err);
-    snprintf(b->dir, sizeof b->dir, "/tmp/disk_test.XXXXXX");
+    snprintf(b->dir, sizeof b->dir, "%s/disk_test.XXXXXX", folder);
     if (!b->loop || !b->io || !mkdtemp(b->dir))
         abort();
+}
+
+static inline void bench_init(struct bench *b, enum disk_io_mode mode)
+{
+    bench_init_in(b, mode, "/tmp");
 }
 
 static inline void bench_done(struct bench *b)
