@@ -104,7 +104,7 @@ struct call {
 #define JUMP_BITS     14
 #define JUMP_ENTRIES  (1 << JUMP_BITS)
 #define JUMP_FACTOR   0x9e3779b1u
-#define FETCH_ENTRIES_RUN 512
+#define FETCH_ENTRIES_RUN 2048
 
 struct jump_entry { /* indirect branches: by linear address */
     uint64_t pc;
@@ -128,6 +128,9 @@ struct run_state {
     _Alignas(64) char tmp[sizeof(struct block) + 8 * sizeof(struct op) + 2 * sizeof(struct call)];
     struct jump_entry jump[JUMP_ENTRIES];
     struct fetch_slot fetch[FETCH_ENTRIES_RUN];
+    /* Entries of the two that have been filled since they were last emptied, by [global]: MOV CR3
+     * empties [0]. */
+    uint64_t jumps[2][JUMP_ENTRIES / 64], fetches[2][FETCH_ENTRIES_RUN / 64];
 };
 
 static inline struct block *tmp_block(struct run_state *run)
@@ -145,9 +148,9 @@ enum {
 
 /* ---- code.c: the cache ----------------------------------------------------------------------- */
 
-#define CODE_REGIONS     12
+#define CODE_REGIONS     32
 #define CODE_REGION_SIZE (UINT64_C(1) << 20)
-#define CODE_HASH        32768
+#define CODE_HASH        65536
 #define CODE_PAGES_MAX   16384
 #define CODE_PAGE_HASH   4096
 #define CODE_PAGE_WRITES 16 /* stores to a code page until its code is given up */
@@ -210,6 +213,11 @@ static inline void code_safe_point(struct soft_vp *vp, const struct code_cache *
 
 /* Where does the page of this linear address lie?  Through the fetch table; raises. */
 struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc);
+
+static inline size_t fetch_index(uint64_t pc)
+{
+    return (pc >> PAGE_SHIFT) & (FETCH_ENTRIES_RUN - 1);
+}
 
 /* ---- build.c: instructions to operations ----------------------------------------------------- */
 

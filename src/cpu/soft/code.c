@@ -312,6 +312,15 @@ static bool page_quiet(struct soft *s, const struct code_page *p)
     return true;
 }
 
+/* A VP whose block lives has left those that were dropped. */
+static void quiet_self(struct soft_vp *vp)
+{
+    const struct op *o = vp->op;
+
+    if (!o || block_of(o) == tmp_block(vp->run) || block_of(o)->key != BLOCK_DEAD)
+        code_safe_point(vp, cache_of(vp));
+}
+
 /* A write to [at, at + len) of one page: drop what overlaps.  true: no block is left on the page. */
 static bool page_written(struct code_cache *c, struct code_page *p, uint64_t off, uint64_t len)
 {
@@ -379,10 +388,13 @@ void code_write_end(struct soft_vp *vp, gpa_t at, uint64_t len)
     uint64_t off = at.v % PAGE_SIZE;
 
     vp->count.code_writes++;
-    if (p && page_written(c, p, off, len) && !p->building && page_quiet(vp->soft, p)) {
-        page_remove(c, p);
-        /* Under the lock: whoever decodes from the page again protects it after this. */
-        mmu_unprotect_code(vp, GPA(at.v - off));
+    if (p && page_written(c, p, off, len) && !p->building) {
+        quiet_self(vp);
+        if (page_quiet(vp->soft, p)) {
+            page_remove(c, p);
+            /* Under the lock: whoever decodes from the page again protects it after this. */
+            mmu_unprotect_code(vp, GPA(at.v - off));
+        }
     }
     pthread_mutex_unlock(&c->lock);
 }
@@ -474,6 +486,7 @@ static void recycle_all(struct soft_vp *target, void *arg)
     struct code_cache *c = r->cache;
 
     memset(target->run->jump, 0, sizeof target->run->jump);
+    memset(target->run->jumps, 0, sizeof target->run->jumps);
     if (r->done)
         return;
     for (unsigned i = 1; i <= CODE_REGIONS && !r->done; i++) {
@@ -513,7 +526,8 @@ static bool has_room(const struct code_cache *c)
 struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc)
 {
     struct run_state *run = vp->run;
-    struct fetch_slot *f = &run->fetch[(pc >> PAGE_SHIFT) & (FETCH_ENTRIES_RUN - 1)];
+    size_t i = fetch_index(pc);
+    struct fetch_slot *f = &run->fetch[i];
     uint64_t tag = (pc & ~(PAGE_SIZE - 1)) + vp->fetch_low;
     const uint8_t *host;
     gpa_t page;
@@ -525,6 +539,7 @@ struct fetch_slot *code_fetch_slot(struct soft_vp *vp, uint64_t pc)
         return NULL;
     f->tag = (pc & ~(PAGE_SIZE - 1)) + vp->fetch_low;
     f->page = block_key(page, 0);
+    run->fetches[mem_fetch_global(vp, pc)][i / 64] |= UINT64_C(1) << (i % 64);
     return f;
 }
 

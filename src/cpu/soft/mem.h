@@ -108,6 +108,8 @@ void *mem_span_write(struct soft_vp *vp, uint64_t va, size_t n, size_t *ret_n);
 /* The page of an instruction fetch: raises #PF (with the I bit) or gives its gpa and, for RAM, the
  * host address of the page (NULL: MMIO; then read bytes through the exits). */
 gpa_t mem_fetch_page(struct soft_vp *vp, uint64_t va, const uint8_t **ret_host);
+/* Of the page that it gave last for this address: does MOV CR3 leave it alone? */
+bool mem_fetch_global(const struct soft_vp *vp, uint64_t va);
 
 /* A pointer that tlb_hit(), mem_span_*() or mem_rmw_begin() gave is good until the VP's next store
  * that misses the TLB, or its next safe point: until then decoding code from the page waits for it. */
@@ -125,9 +127,11 @@ void mmu_flush_pcid(struct soft_vp *vp, unsigned pcid, bool one_page, uint64_t v
  * makes wrong. */
 void mmu_select_set(struct soft_vp *vp);
 
-/* run.c: the jump cache must forget virtual addresses.  mmu.c calls it after each of the above that
- * may have dropped an executable page. */
+/* run.c: jump cache and fetch table must forget virtual addresses.  mmu.c calls these after each of
+ * the above that may have dropped executable pages: any; all that are not global; this one. */
 void run_code_unmapped(struct soft_vp *vp);
+void run_code_switched(struct soft_vp *vp);
+void run_code_page_unmapped(struct soft_vp *vp, uint64_t va);
 
 /* ---- pages with decoded code ----------------------------------------------------------------- */
 /* block.c calls this before it decodes from a page for the first time: sets GMEM_CODE, and when it

@@ -367,7 +367,7 @@ void mmu_set_cr3(struct soft_vp *vp, uint64_t value)
         flush_pcid_local(vp, pcid);
     if (pcid != m->pcid)
         switch_pcid(vp);
-    forget_code(vp);
+    run_code_switched(vp);
     mmu_select_set(vp);
 }
 
@@ -385,8 +385,10 @@ void mmu_flush_all(struct soft_vp *vp, bool globals)
     if (globals) {
         memset(m->seen_2m, 0, sizeof m->seen_2m);
         memset(m->seen_1g, 0, sizeof m->seen_1g);
+        forget_code(vp);
+    } else {
+        run_code_switched(vp);
     }
-    forget_code(vp);
 }
 
 /* The slots of the large page of at most 4 MiB around va. */
@@ -440,8 +442,10 @@ static void flush_page(struct soft_vp *vp, unsigned pcid, uint64_t va)
         memset(m->pde, 0, sizeof m->pde);
     m->tags[pcid] = ++m->next_tag; /* directory entries: all of this PCID */
     m->tag = m->tags[m->pcid];
-    if (huge || large || seen_get(m->seen_fetch, ARRAY_LEN(m->seen_fetch), va >> PAGE_SHIFT))
+    if (huge || large)
         forget_code(vp);
+    else if (seen_get(m->seen_fetch, ARRAY_LEN(m->seen_fetch), va >> PAGE_SHIFT))
+        run_code_page_unmapped(vp, page);
 }
 
 void mmu_flush_page(struct soft_vp *vp, uint64_t va)
@@ -458,7 +462,7 @@ void mmu_flush_pcid(struct soft_vp *vp, unsigned pcid, bool one_page, uint64_t v
     }
     flush_pcid_local(vp, pcid);
     if (pcid == vp->mmu->pcid)
-        forget_code(vp);
+        run_code_switched(vp);
 }
 
 /* ---- filling --------------------------------------------------------------------------------- */
@@ -598,6 +602,16 @@ gpa_t mem_fetch_page(struct soft_vp *vp, uint64_t va, const uint8_t **ret_host)
     *f = (struct fetch_entry){ page, map.page.v };
     *ret_host = vp->soft->gmem->base + map.page.v;
     return map.page;
+}
+
+bool mem_fetch_global(const struct soft_vp *vp, uint64_t va)
+{
+    size_t slot = tlb_slot(va) % FETCH_ENTRIES;
+    const struct tlb_set *set = mmu_set(vp);
+
+    /* Filled since the last flush, and never from a page that is not. */
+    return set->fetch[slot].tag == (va & ~(PAGE_SIZE - 1)) &&
+           !(set->fetched[0][slot / 64] >> (slot % 64) & 1);
 }
 
 bool mmu_translate(struct soft_vp *vp, uint64_t va, gpa_t *ret)

@@ -129,7 +129,7 @@ struct mmu_state {
     struct rmw rmw;
     /* Has it been cached since the last flush?  Hashed sets of numbers, for INVLPG. */
     uint64_t seen_2m[64], seen_1g[4]; /* large pages: va >> 22, va >> 30 */
-    uint64_t seen_fetch[512];         /* pages given out by mem_fetch_page(): va >> 12 */
+    uint64_t seen_fetch[2048];        /* pages given out by mem_fetch_page(): va >> 12 */
     struct pde_entry pde[PDE_ENTRIES];
     struct write_bucket bucket[WRITE_BUCKETS];
 };

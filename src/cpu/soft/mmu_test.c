@@ -33,6 +33,16 @@ void run_code_unmapped(struct soft_vp *vp)
     f.unmapped++;
 }
 
+void run_code_switched(struct soft_vp *vp)
+{
+    f.unmapped++;
+}
+
+void run_code_page_unmapped(struct soft_vp *vp, uint64_t va)
+{
+    f.unmapped++;
+}
+
 void code_write_check(struct soft_vp *vp, gpa_t at, uint64_t len)
 {
     if (f.retry) {

@@ -38,7 +38,7 @@ static inline const struct op *take_exit_cross(struct soft_vp *vp, const struct 
     struct run_state *run = vp->run;
     const struct op *to = (const struct op *)(uintptr_t)__atomic_load_n(&o->imm, __ATOMIC_ACQUIRE);
     uint64_t rip = rip_mask(vp, vp->block_rip + (uint64_t)(int64_t)o->disp);
-    const struct fetch_slot *f = &run->fetch[(rip >> PAGE_SHIFT) & (FETCH_ENTRIES_RUN - 1)];
+    const struct fetch_slot *f = &run->fetch[fetch_index(rip)];
 
     vp->lazy[LAZY_LEFT] -= o->n;
     vp->block_rip = rip;

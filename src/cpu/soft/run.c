@@ -135,9 +135,50 @@ void run_code_unmapped(struct soft_vp *vp)
     set_fetch_low(vp, generation);
     if (++run->gen == 1 << 20) {
         memset(run->jump, 0, sizeof run->jump);
+        memset(run->jumps, 0, sizeof run->jumps);
         run->gen = 1;
     }
     vp->jump_tag = run->gen << 12 | vp->mode;
+}
+
+/* MOV CR3: a kernel's own code stays where it is.  Costs what was filled since the last time. */
+void run_code_switched(struct soft_vp *vp)
+{
+    struct run_state *run = vp->run;
+
+    if (!run)
+        return;
+    for (unsigned w = 0; w < ARRAY_LEN(run->fetches[0]); w++) {
+        for (uint64_t b = run->fetches[0][w]; b; b &= b - 1)
+            run->fetch[w * 64 + (unsigned)__builtin_ctzll(b)].tag = UINT64_MAX;
+        run->fetches[0][w] = 0;
+    }
+    for (unsigned w = 0; w < ARRAY_LEN(run->jumps[0]); w++) {
+        for (uint64_t b = run->jumps[0][w]; b; b &= b - 1)
+            run->jump[w * 64 + (unsigned)__builtin_ctzll(b)].tag = 0;
+        run->jumps[0][w] = 0;
+    }
+}
+
+/* INVLPG */
+void run_code_page_unmapped(struct soft_vp *vp, uint64_t va)
+{
+    struct run_state *run = vp->run;
+    struct fetch_slot *f;
+
+    if (!run)
+        return;
+    f = &run->fetch[fetch_index(va)];
+    if ((f->tag ^ va) >> PAGE_SHIFT == 0)
+        f->tag = UINT64_MAX;
+    for (unsigned w = 0; w < ARRAY_LEN(run->jumps[0]); w++) {
+        for (uint64_t b = run->jumps[0][w] | run->jumps[1][w]; b; b &= b - 1) {
+            struct jump_entry *j = &run->jump[w * 64 + (unsigned)__builtin_ctzll(b)];
+
+            if ((j->pc ^ va) >> PAGE_SHIFT == 0)
+                j->tag = 0;
+        }
+    }
 }
 
 /* ---- from block to block --------------------------------------------------------------------- */
@@ -163,36 +204,53 @@ COLD HANDLER(op_unlinked)
     GOTO(o);
 }
 
-/* To a linear address that the jump cache does not know. */
-COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
+/* Look the block at vp->rip up, and let the jump cache know it. */
+static struct block *look_up(struct soft_vp *vp)
 {
     struct run_state *run = vp->run;
     uint64_t pc = linear_pc(vp, vp->rip);
-    struct jump_entry *j;
+    size_t i = jump_slot(pc), k = fetch_index(pc);
+    struct block *b = code_lookup(vp, vp->mode);
+
+    /* Decoding may have let others run, who may have flushed. */
+    if (b != tmp_block(run) && run->fetch[k].tag == (pc & ~(PAGE_SIZE - 1)) + vp->fetch_low &&
+        (run->fetch[k].page ^ b->key) >> 24 == 0) {
+        run->jump[i] = (struct jump_entry){
+            pc, vp->jump_tag, (uint32_t)((uintptr_t)b->ops - (uintptr_t)run->jump_base)
+        };
+        run->jumps[!(run->fetches[0][k / 64] >> (k % 64) & 1)][i / 64] |= UINT64_C(1) << (i % 64);
+    }
+    return b;
+}
+
+/* To a linear address that the jump cache does not know. */
+COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
+{
     struct block *b;
 
     vp->op = NULL;
     if (!(vp->mode & MODE_FLAT) && vp->rip > vp->seg[SEG_CS].limit)
         soft_raise_error(vp, EXC_GP, 0);
-    b = code_lookup(vp, vp->mode);
-    if (b != tmp_block(run)) {
-        j = &run->jump[jump_slot(pc)];
-        j->pc = pc;
-        j->tag = vp->jump_tag;
-        j->first = (uint32_t)((uintptr_t)b->ops - (uintptr_t)run->jump_base);
-    }
+    b = look_up(vp);
     vp->block_rip = vp->rip;
     o = b->ops;
     GOTO(o);
 }
 
-/* An exit to another page whose link does not hold: it has none, or that page lies elsewhere now. */
+/* An exit to another page whose link does not hold: it has none, or that page lies elsewhere now; or
+ * the fetch table does not know. */
 COLD const struct op *run_cross_slow(struct soft_vp *vp, const struct op *o)
 {
     struct exit_id from = exit_id(o);
+    const struct op *to = (const struct op *)(uintptr_t)__atomic_load_n(&o->imm, __ATOMIC_ACQUIRE);
+    const struct fetch_slot *f;
     struct block *b;
 
     vp->rip = vp->block_rip;
+    vp->op = NULL;
+    f = code_fetch_slot(vp, linear_pc(vp, vp->rip));
+    if (f && (f->page ^ block_of(to)->key) >> 24 == 0)
+        GOTO(to);
     b = code_lookup(vp, vp->mode);
     if (b != tmp_block(vp->run))
         code_link(vp, &from, b);
@@ -382,6 +440,20 @@ static bool deliver_events(struct soft_vp *vp)
     return true;
 }
 
+static struct block *find_block(struct soft_vp *vp)
+{
+    uint64_t pc = linear_pc(vp, vp->rip);
+    const struct jump_entry *j = &vp->run->jump[jump_slot(pc)];
+    struct block *b;
+
+    if (j->pc == pc && j->tag == vp->jump_tag) {
+        b = block_of((const struct op *)(void *)(vp->run->jump_base + j->first));
+        if (b->key != BLOCK_DEAD)
+            return b;
+    }
+    return look_up(vp);
+}
+
 /* One block and what it chains to, or one instruction where events come between instructions. */
 static void execute(struct soft_vp *vp)
 {
@@ -397,7 +469,7 @@ static void execute(struct soft_vp *vp)
     if (!(vp->mode & MODE_FLAT) && vp->rip > vp->seg[SEG_CS].limit)
         soft_raise_error(vp, EXC_GP, 0);
     code_safe_point(vp, vp->soft->code);
-    run_block(vp, code_lookup(vp, shadow ? vp->mode | MODE_STEP : vp->mode));
+    run_block(vp, shadow ? code_lookup(vp, vp->mode | MODE_STEP) : find_block(vp));
     if (shadow && vp->shadow == shadow)
         vp->shadow = 0; /* it held for this one */
 }

@@ -14,7 +14,7 @@
 #define TEST_MODE SOFT_DEFAULT
 #endif
 
-#define RAM       (8 * MIB)
+#define RAM       (16 * MIB)
 #define PML4_AT   0x1000
 #define PDPT_AT   0x2000
 #define IDT_AT    0x4000

@@ -5,15 +5,15 @@
 #include "cpu/soft/smp.h"
 
 #define VPS       2
-#define FUNCTIONS 9000 /* of 42 instructions; the cache holds about as many as one VP has */
-#define PASSES    6
+#define FUNCTIONS 24000 /* of 42 instructions; the cache holds about as many as one VP has */
+#define PASSES    3
 
-/* VP n's functions are 256 bytes each from 2 MiB + n * 0x280000: random ADD and XOR to EAX, and at +252
+/* VP n's functions are 256 bytes each from 2 MiB + n * 0x680000: random ADD and XOR to EAX, and at +252
  * what they return.  RCX functions, RDX passes; failures to +8. */
 asm(".pushsection .rodata\n"
     ".globl guest_soak, guest_soak_end\n"
     "guest_soak:\n"
-    "  imul $0x280000, %r12d, %ebp\n  add $0x200000, %ebp\n"
+    "  imul $0x680000, %r12d, %ebp\n  add $0x200000, %ebp\n"
     "  mov %rcx, %r15\n"
     "  lea 1(%r12), %r8d\n"
     "  mov %rbp, %rsi\n"
