@@ -121,6 +121,13 @@ struct soft_fpu {
 
 #define TOP_LIMIT (PAGE_SIZE - 7) /* 8 bytes fit */
 
+/* Pages that loops of translated code go through: entries of the TLB (jit_page.c). */
+#define PAGE_SLOTS 8
+#define PAGE_SLOT_LIMIT (PAGE_SIZE - 31) /* 32 bytes fit */
+struct page_slot {
+    uint64_t tag, host;
+};
+
 enum vectors_live { VECTORS_NONE, VECTORS_XMM, VECTORS_YMM };
 
 struct soft_vp {
@@ -166,6 +173,9 @@ struct soft_vp {
     uint8_t sipi_vector;
     uint64_t deadline_ns; /* vp_set_deadline() */
     uint64_t poll_tsc;    /* host TSC at which the own timers want a look: soft_poll() */
+
+    struct page_slot page_slot[2][PAGE_SLOTS]; /* [write]; all are good, or none */
+    uint64_t page_limit[2];                    /* PAGE_SLOT_LIMIT, or 0: none */
 
     struct soft *soft;
     struct lapic *lapic;

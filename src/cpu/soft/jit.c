@@ -13,7 +13,7 @@
 #include "cpu/soft/ops_flow.h"
 
 #define JIT_SIZE    (CODE_REGIONS * JIT_REGION_SIZE)
-#define COMMON_SIZE 8192 /* at the start of region 0 */
+#define COMMON_SIZE 16384 /* at the start of region 0 */
 #define BLOCK_ROOM  (24 * 1024) /* host code of any one block is less */
 
 /* ---- common code ----------------------------------------------------------------------------- */
@@ -173,6 +173,13 @@ static bool put_common(struct jit *j)
 
     c->refill = asm_here(&a);
     put_refill(&a);
+
+    for (unsigned write = 0; write < 2; write++) {
+        for (unsigned size = 0; size < 6; size++) {
+            c->page_miss[write][size] = asm_here(&a);
+            jit_put_page_miss(&a, c, 1u << size, write);
+        }
+    }
 
     c->cross_slow = asm_here(&a);
     count_one(&a, IN_VP(count.unlinked));
@@ -427,6 +434,8 @@ static void put_sides(struct xlate *t)
 
         for (unsigned k = 0; k < s->n; k++)
             asm_land(a, s->from[k]);
+        if (s->uncounted)
+            asm_imm(a, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), s->uncounted);
         x87_write_pointers(a, &s->x87);
         if (!s->kept) {
             flags_replay(a, &s->recipe);
@@ -441,6 +450,19 @@ struct resume {
     uint16_t op;
     const void *entry;
 };
+
+void jit_put_insn(struct xlate *t)
+{
+    struct jit_insn *u = &t->insn[t->i];
+
+    u->emit(t, u);
+    if (u->makes)
+        flags_made(t);
+    else if (t->recipe.kind != RECIPE_NONE &&
+             (u->writes >> t->recipe.a & 1 ||
+              (t->recipe.b != INSN_NONE && u->writes >> t->recipe.b & 1)))
+        t->recipe.kind = RECIPE_NONE;
+}
 
 /* false: it did not fit. */
 static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
@@ -479,13 +501,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
             flags_at_label(t);
             continue;
         }
-        u->emit(t, u);
-        if (u->makes)
-            flags_made(t);
-        else if (t->recipe.kind != RECIPE_NONE &&
-                 (u->writes >> t->recipe.a & 1 ||
-                  (t->recipe.b != INSN_NONE && u->writes >> t->recipe.b & 1)))
-            t->recipe.kind = RECIPE_NONE;
+        jit_put_insn(t);
         if (u->emit == emit_jmp || u->emit == emit_call || u->emit == emit_ret ||
             u->emit == emit_jmp_rm || u->emit == emit_call_rm)
             open = false;
@@ -498,9 +514,23 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         jit_top_miss(t, &t->top[i]);
     for (unsigned i = 0; i < t->n_misses; i++)
         jit_tlb_miss(t, &t->miss[i]);
+    for (unsigned i = 0; i < t->n_pages; i++)
+        jit_page_miss(t, &t->page[i]);
     put_sides(t);
     *ret_n = n;
     return !t->bad && !t->a.full;
+}
+
+static void begin(struct xlate *t, uint8_t *at, bool once)
+{
+    t->i = t->n_sides = t->n_far = t->n_tops = t->n_misses = t->n_pages = t->copy = t->uncounted = 0;
+    t->bad = false;
+    t->once = once;
+    t->x87 = (struct x87_state){ 0 };
+    t->a = (struct asm_buf){ .start = at, .p = at, .end = at + BLOCK_ROOM,
+                             .run = t->jit->run - t->jit->write };
+    for (unsigned i = 0; i < t->n; i++)
+        t->insn[i].at = NULL;
 }
 
 void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned region)
@@ -519,17 +549,17 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     t.block = b;
     t.mode = (uint32_t)b->key & 0xfff;
     t.wide = (t.mode & MODE_SIZE) == MODE_64;
-    t.n = t.i = t.n_sides = t.n_far = t.n_tops = t.n_misses = 0;
-    t.bad = false;
-    t.x87 = (struct x87_state){ 0 };
-    t.a = (struct asm_buf){ .start = room + j->used[region], .p = room + j->used[region],
-                            .end = room + j->used[region] + BLOCK_ROOM, .run = j->run - j->write };
+    t.n = 0;
     if (!read_block(&t))
         return;
     find_labels(&t);
     find_live(&t);
-    if (!put_block(&t, resumes, &n))
-        return;
+    begin(&t, room + j->used[region], false);
+    if (!put_block(&t, resumes, &n)) {
+        begin(&t, room + j->used[region], true);
+        if (!put_block(&t, resumes, &n))
+            return;
+    }
     j->used[region] = ALIGN_UP((size_t)(t.a.p - room), 16u);
     for (unsigned i = n; i-- > 0;)
         __atomic_store_n(&b->ops[resumes[i].op].run, (op_fn *)(uintptr_t)resumes[i].entry,

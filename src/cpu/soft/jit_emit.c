@@ -34,19 +34,19 @@ static void set(struct xlate *t, unsigned g, unsigned host)
 
 /* ---- ways out -------------------------------------------------------------------------------- */
 
-static struct side_exit *side(struct xlate *t)
+struct side_exit *jit_side_exit(struct xlate *t)
 {
     const struct jit_insn *u = &t->insn[t->i];
     struct side_exit *s = t->n_sides ? &t->side[t->n_sides - 1] : NULL;
 
-    if (s && s->op == u->op && s->x87.fdp == t->x87.fdp && s->n < ARRAY_LEN(s->from))
+    if (s && s->op == u->op && s->uncounted == t->uncounted && s->x87.fdp == t->x87.fdp && s->n < ARRAY_LEN(s->from))
         return s;
     if (t->n_sides == ARRAY_LEN(t->side)) {
         t->bad = true;
         return s;
     }
     s = &t->side[t->n_sides++];
-    *s = (struct side_exit){ .op = u->op, .kept = t->kept, .recipe = t->recipe, .x87 = t->x87 };
+    *s = (struct side_exit){ .op = u->op, .uncounted = (uint16_t)t->uncounted, .kept = t->kept, .recipe = t->recipe, .x87 = t->x87 };
     if (!t->kept && t->recipe.kind == RECIPE_NONE)
         t->bad = true;
     return s;
@@ -54,14 +54,14 @@ static struct side_exit *side(struct xlate *t)
 
 void jit_side(struct xlate *t, unsigned cc)
 {
-    struct side_exit *s = side(t);
+    struct side_exit *s = jit_side_exit(t);
 
     s->from[s->n++] = asm_jcc_later(A, cc);
 }
 
 void jit_side_always(struct xlate *t)
 {
-    struct side_exit *s = side(t);
+    struct side_exit *s = jit_side_exit(t);
 
     s->always = true;
     s->from[s->n++] = asm_jmp_later(A);
@@ -105,7 +105,7 @@ void jit_address(struct xlate *t, const struct insn *in)
 }
 
 /* The lookup of mem.h: one compare tells hit, permission and crossing.  Behind it 'above' is a miss. */
-static void look_up(struct asm_buf *a, int table, unsigned size)
+void jit_look_up(struct asm_buf *a, int table, unsigned size)
 {
     asm_op(a, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
     asm_op(a, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
@@ -122,7 +122,7 @@ void jit_tlb(struct xlate *t, unsigned size, bool write)
 {
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
     struct tlb_miss *m = &t->miss[t->n_misses];
-    struct side_exit *s = side(t);
+    struct side_exit *s = jit_side_exit(t);
 
     if (t->n_misses == ARRAY_LEN(t->miss) || t->bad) {
         t->bad = true;
@@ -131,7 +131,7 @@ void jit_tlb(struct xlate *t, unsigned size, bool write)
     t->n_misses++;
     *m = (struct tlb_miss){ .retry = A->p, .side = (uint16_t)(s - t->side), .size = (uint8_t)size,
                             .write = write };
-    look_up(A, table, size);
+    jit_look_up(A, table, size);
     m->from = asm_jcc_later(A, CC_A);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
     flags_lost(t);
@@ -140,7 +140,7 @@ _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag)
                    TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
                "jit_tlb");
 
-static void side_jmp(struct xlate *t, struct side_exit *s)
+void jit_side_jmp(struct xlate *t, struct side_exit *s)
 {
     if (s->n == ARRAY_LEN(s->from))
         t->bad = true;
@@ -157,7 +157,7 @@ void jit_tlb_miss(struct xlate *t, struct tlb_miss *m)
     asm_32(A, m->size | (m->write ? JIT_REFILL_WRITE : 0));
     asm_call(A, t->jit->common.refill);
     asm_jmp(A, (const void *)((intptr_t)m->retry + A->run));
-    side_jmp(t, &t->side[m->side]);
+    jit_side_jmp(t, &t->side[m->side]);
 }
 
 /* ---- the stack's page ------------------------------------------------------------------------
@@ -168,7 +168,7 @@ void jit_tlb_miss(struct xlate *t, struct tlb_miss *m)
 void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
 {
     struct top_miss *m = &t->top[t->n_tops];
-    struct side_exit *s = side(t);
+    struct side_exit *s = jit_side_exit(t);
 
     if (t->n_tops == ARRAY_LEN(t->top) || t->bad) {
         t->bad = true;
@@ -194,7 +194,7 @@ void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write)
     uint8_t *miss;
 
     asm_op(a, X_ADD_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
-    look_up(a, table, size);
+    jit_look_up(a, table, size);
     miss = asm_jcc_later(a, CC_A);
     asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(next_rip), 0);
     asm_op(a, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
@@ -209,7 +209,7 @@ void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write)
     if (!write) { /* a page that may only be read */
         asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
         table = offsetof(struct tlb, read);
-        look_up(a, table, size);
+        jit_look_up(a, table, size);
         miss = asm_jcc_later(a, CC_A);
         asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
         asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 5);
@@ -228,7 +228,7 @@ void jit_top_miss(struct xlate *t, struct top_miss *m)
     asm_call(A, t->jit->common.top_miss[m->write][__builtin_ctz(m->size)]);
     asm_jmp(A, (const void *)((intptr_t)m->back + A->run));
     asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
-    side_jmp(t, s);
+    jit_side_jmp(t, s);
 }
 
 /* Is it [RSP + disp] or [RBP + disp]? */
@@ -250,7 +250,10 @@ static void memory_operand(struct xlate *t, const struct jit_insn *u)
         asm_8(A, u->align);
         jit_side(t, CC_NE);
     }
-    jit_tlb(t, u->mem_size, u->rm_acc & ACC_W);
+    if (t->copy && jit_walks_pages(t, &u->in))
+        jit_page(t, u->mem_size, u->rm_acc & ACC_W);
+    else
+        jit_tlb(t, u->mem_size, u->rm_acc & ACC_W);
 }
 
 /* ---- instructions with ModRM ----------------------------------------------------------------- */

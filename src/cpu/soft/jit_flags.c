@@ -14,14 +14,14 @@ static bool recipe_uses(const struct recipe *r, uint16_t writes)
     return writes >> r->a & 1 || (r->b != INSN_NONE && writes >> r->b & 1);
 }
 
-bool flags_survive(const struct xlate *t)
+static bool survive(const struct xlate *t, unsigned from, bool in_host)
 {
-    bool in_host = true, by_recipe = t->recipe.kind != RECIPE_NONE;
+    bool by_recipe = t->recipe.kind != RECIPE_NONE;
 
-    for (unsigned i = t->i + 1; i < t->n; i++) {
+    for (unsigned i = from; i < t->n; i++) {
         const struct jit_insn *u = &t->insn[i];
 
-        if (u->label || !u->emit || (u->leaves && u->emit != emit_jcc))
+        if ((u->label && i > from) || !u->emit || (u->leaves && u->emit != emit_jcc))
             return in_host || by_recipe; /* a branch keeps them where it is taken */
         if (u->faults) {
             if (!by_recipe)
@@ -41,6 +41,18 @@ bool flags_survive(const struct xlate *t)
             by_recipe = false;
     }
     return in_host || by_recipe;
+}
+
+bool flags_survive(const struct xlate *t)
+{
+    if (t->i + 1 < t->n && t->insn[t->i + 1].label)
+        return true;
+    return survive(t, t->i + 1, true);
+}
+
+bool flags_survive_loop(const struct xlate *t, unsigned first)
+{
+    return t->recipe.kind != RECIPE_NONE && survive(t, first, false);
 }
 
 void flags_made(struct xlate *t)

@@ -18,7 +18,7 @@ static bool in_page(const struct xlate *t, int64_t delta)
 
 static void count(struct xlate *t, unsigned n)
 {
-    asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)n);
+    asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)(n + t->uncounted));
 }
 
 /* Flags of count() are still there. */
@@ -134,14 +134,16 @@ void emit_jcc(struct xlate *t, struct jit_insn *u)
     x87_flush(t);
     flags_to_host(t);
     if (to && to->at) {
-        loop_to(t, to, u->cc);
+        if (!jit_loop(t, to, u->cc))
+            loop_to(t, to, u->cc);
         return; /* not taken: the host's flags are what they were */
     }
     if (t->n_far == ARRAY_LEN(t->far)) {
         t->bad = true;
         return;
     }
-    t->far[t->n_far++] = (struct far_exit){ asm_jcc_later(A, u->cc), (uint16_t)t->i, t->kept };
+    t->far[t->n_far++] = (struct far_exit){ asm_jcc_later(A, u->cc), (uint16_t)t->i,
+                                            (uint16_t)t->uncounted, t->kept };
 }
 
 /* Forward within the block, or out of it. */
@@ -149,18 +151,22 @@ void jit_far(struct xlate *t, struct far_exit *f)
 {
     struct jit_insn *u = &t->insn[f->insn], *to = insn_at(t, u->delta);
 
-    if (to && to->at && f->kept) {
+    if (to && to->at && f->kept && !f->uncounted) {
         asm_land_at(A, f->from, to->at);
         return;
     }
     asm_land(A, f->from);
     if (!f->kept)
         flags_store(A);
+    t->uncounted = f->uncounted;
     if (to && to->at) {
+        if (t->uncounted)
+            count(t, 0);
         asm_jmp(A, (const void *)((intptr_t)to->at + A->run));
-        return;
+    } else {
+        jit_exit(t, u->exit, u->delta);
     }
-    jit_exit(t, u->exit, u->delta);
+    t->uncounted = 0;
 }
 
 void emit_jmp(struct xlate *t, struct jit_insn *u)
@@ -168,6 +174,8 @@ void emit_jmp(struct xlate *t, struct jit_insn *u)
     struct jit_insn *to = insn_at(t, u->delta);
 
     x87_flush(t);
+    if (to && to->at && jit_loop(t, to, -1))
+        return;
     flags_keep(t);
     if (to && to->at)
         loop_to(t, to, -1);

@@ -94,7 +94,7 @@ struct jit_insn {
 struct side_exit {
     uint8_t *from[8];
     unsigned n;
-    uint16_t op;
+    uint16_t op, uncounted;
     bool kept, always;
     struct recipe recipe;
     struct x87_state x87;
@@ -108,6 +108,14 @@ struct top_miss {
     uint8_t size;
     bool write;
 };
+/* An access of a loop on another page than the last. */
+struct page_miss {
+    uint8_t *from; /* here R11 is the address - the slot's tag */
+    uint8_t *done; /* there it is the host's address */
+    uint16_t side;
+    uint8_t size, slot;
+    bool write;
+};
 /* Another access that the TLB does not know. */
 struct tlb_miss {
     uint8_t *from;  /* here R11 is the address - the tag of the entry RAX */
@@ -119,9 +127,11 @@ struct tlb_miss {
 /* The taken side of a conditional branch, out of line. */
 struct far_exit {
     uint8_t *from;
-    uint16_t insn;
+    uint16_t insn, uncounted;
     bool kept; /* flags are in the VP, not only in the host's */
 };
+
+#define EMIT_INSNS_MAX (4 * BLOCK_INSNS_MAX) /* with the copies of loops */
 
 struct xlate {
     struct soft_vp *vp;
@@ -136,11 +146,16 @@ struct xlate {
     bool in_host, kept;
     struct recipe recipe;
     struct x87_state x87;
-    unsigned n_sides, n_far, n_tops, n_misses;
-    struct tlb_miss miss[2 * BLOCK_INSNS_MAX];
-    struct top_miss top[2 * BLOCK_INSNS_MAX];
-    struct side_exit side[BLOCK_INSNS_MAX];
-    struct far_exit far[BLOCK_INSNS_MAX];
+    unsigned copy; /* of a loop's instructions: 0 is the first */
+    bool once;     /* no copies */
+    unsigned uncounted; /* instructions of the loop's rounds before this copy */
+    unsigned loop_first, loop_last, n_slots; /* of the loop that is copied */
+    unsigned n_sides, n_far, n_tops, n_misses, n_pages;
+    struct tlb_miss miss[EMIT_INSNS_MAX];
+    struct top_miss top[EMIT_INSNS_MAX];
+    struct page_miss page[EMIT_INSNS_MAX];
+    struct side_exit side[EMIT_INSNS_MAX];
+    struct far_exit far[EMIT_INSNS_MAX];
     struct jit_insn insn[BLOCK_INSNS_MAX];
 };
 
@@ -152,6 +167,7 @@ struct jit_common {
     const uint8_t *cross_slow; /* run_cross_slow() from the exit R11 */
     const uint8_t *dead;       /* to what is at vp->block_rip now */
     const uint8_t *top_miss[2][4]; /* [write][log2 of the size]: jit_put_top_miss() */
+    const uint8_t *page_miss[2][6]; /* the same: jit_put_page_miss() */
     const uint8_t *side;       /* exit_op, counted: side exits, and instructions for the interpreter */
     const uint8_t *interpreted;
     const uint8_t *refill;     /* called: mmu_refill() of R11 and EAX; cannot: returns 5 bytes on */
@@ -201,8 +217,25 @@ static inline void flags_at_label(struct xlate *t)
     t->recipe.kind = RECIPE_NONE;
 }
 
+bool flags_survive_loop(const struct xlate *t, unsigned first); /* from its second round on */
+
+/* jit.c: the current instruction */
+void jit_put_insn(struct xlate *t);
+
+/* jit_loop.c: back to 'to' on 'cc', or always: -1.  false: not such a loop. */
+bool jit_loop(struct xlate *t, struct jit_insn *to, int cc);
+bool jit_walks_pages(const struct xlate *t, const struct insn *in);
+
+/* jit_page.c */
+void jit_page(struct xlate *t, unsigned size, bool write); /* R11: linear to host, in a loop */
+void jit_page_miss(struct xlate *t, struct page_miss *m);
+void jit_put_page_miss(struct asm_buf *a, const struct jit_common *c, unsigned size, bool write);
+
 /* jit_emit.c */
 #define JIT_REFILL_WRITE 0x100 /* beside the size */
+struct side_exit *jit_side_exit(struct xlate *t); /* of the current instruction */
+void jit_side_jmp(struct xlate *t, struct side_exit *s);
+void jit_look_up(struct asm_buf *a, int table, unsigned size); /* R11 in the TLB's table: CC_A: missed */
 void jit_side(struct xlate *t, unsigned cc); /* jcc to the interpreter's operation */
 void jit_side_always(struct xlate *t);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
