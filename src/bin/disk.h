@@ -31,7 +31,7 @@ struct disk_cmd {
 struct disk_verb {
     const char *name;
     int min_args, max_args;
-    const char *options; /* letters of disk_main.c's table */
+    const char *options; /* letters of disk_main.c's table; '-': '-2G' is an argument */
     const char *usage;
     int (*run)(struct disk_cmd *c); /* exit status; c->err says why */
 };

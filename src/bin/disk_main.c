@@ -17,7 +17,7 @@ static const struct disk_verb verbs[] = {
       "convert FROM TO [--from FORMAT] [--format vhdx|vhd|raw] [--fixed] [--block-size SIZE]\n"
       "               [--size SIZE] [--replace] [--compare]", verb_convert },
     { "compare", 2, 2, "iRjq", "compare A B", verb_compare },
-    { "resize", 2, 2, "iOj", "resize FILE SIZE|+SIZE|-SIZE [--force]", verb_resize },
+    { "resize", 2, 2, "iOj-", "resize FILE SIZE|+SIZE|-SIZE [--force]", verb_resize },
     { "compact", 1, 1, "iRjq", "compact FILE", verb_compact },
     { "merge", 1, 1, "Ojq", "merge CHILD [--force]", verb_merge },
     { "map", 1, 1, "icRj", "map FILE [--json]", verb_map },
@@ -94,11 +94,42 @@ static void take_option(struct disk_cmd *c, int opt)
     }
 }
 
+/* Sizes like '-2G' are no options: they go behind the others, where getopt does not look.  Returns how
+ * many there are. */
+static int put_aside(int argc, char **argv)
+{
+    int n = 0;
+
+    for (int i = 1; i < argc - n;) {
+        char *a = argv[i];
+        if (a[0] != '-' || a[1] < '0' || a[1] > '9') {
+            i++;
+            continue;
+        }
+        memmove(argv + i, argv + i + 1, (size_t)(argc - i - 1) * sizeof *argv);
+        argv[argc - 1] = a;
+        n++;
+    }
+    return n;
+}
+
+/* What getopt did not like; of letters in a row it tells which. */
+static const char *option_name(char **argv, char letter[3])
+{
+    if (optopt <= 0 || optopt > 127 || strncmp(argv[optind - 1], "--", 2) == 0)
+        return argv[optind - 1];
+    snprintf(letter, 3, "-%c", optopt);
+    return letter;
+}
+
 /* 0: go on; else the exit status + 1. */
 static int take_options(const struct disk_verb *v, struct disk_cmd *c, int argc, char **argv)
 {
-    int opt, at = 0;
+    int opt, at = 0, n_aside = strchr(v->options, '-') ? put_aside(argc, argv) : 0;
 
+    char letter[3];
+
+    argc -= n_aside;
     optind = 0; /* others may have used getopt before us */
     opterr = 0;
     while ((opt = getopt_long(argc, argv, ":hqj", options, &at)) != -1) {
@@ -107,7 +138,7 @@ static int take_options(const struct disk_verb *v, struct disk_cmd *c, int argc,
             return 1;
         }
         if (opt == '?')
-            return wrong(v, "there is no option '%s'", argv[optind - 1]) + 1;
+            return wrong(v, "there is no option '%s'", option_name(argv, letter)) + 1;
         if (opt == ':')
             return wrong(v, "the option '%s' needs a value", argv[optind - 1]) + 1;
         if (!strchr(v->options, opt & 255))
@@ -115,7 +146,7 @@ static int take_options(const struct disk_verb *v, struct disk_cmd *c, int argc,
         take_option(c, opt);
     }
     c->arg = argv + optind;
-    c->n_arg = argc - optind;
+    c->n_arg = argc - optind + n_aside;
     if (c->n_arg < v->min_args)
         return wrong(v, "%s: too few names", v->name) + 1;
     if (c->n_arg > v->max_args)

@@ -219,6 +219,8 @@ int verb_resize(struct disk_cmd *c)
     int r = 0;
     if (minus && n >= d->size)
         r = err_set(&c->err, EINVAL, "the disk has only %llu bytes", (unsigned long long)d->size);
+    else if (plus && n > UINT64_MAX - d->size)
+        r = err_set(&c->err, EINVAL, "'%s' is too much", text);
     else
         n = plus ? d->size + n : minus ? d->size - n : n;
     if (r == 0)

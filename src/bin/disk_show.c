@@ -227,8 +227,10 @@ static int check(struct disk_cmd *c, enum disk_repair repair)
         json_object_object_add(o, "findings", f.list);
         print_json(o);
     } else {
-        printf("%s: %s\n", c->arg[0], bad ? "DAMAGED" : k.n[DISK_LEAK] ? "good, space is lost"
-                                                                       : "good");
+        printf("%s: %s\n", c->arg[0],
+               bad && k.n_more && repair == DISK_REPAIR_SAFE
+                   ? "DAMAGED ('repair --all' mends more, and gives up data for it)"
+               : bad ? "DAMAGED" : k.n[DISK_LEAK] ? "good, space is lost" : "good");
     }
     return status;
 }

@@ -124,7 +124,11 @@ def resize_grows_and_shrinks_where_the_tail_is_free():
     for name, opts in (("r.vhd", []), ("r.vhdx", []), ("f.vhd", ["--fixed"]),
                        ("f.vhdx", ["--fixed"]), ("r.raw", [])):
         run("convert", "a.raw", name, "--replace", *opts)
-        for size in ("64M", "+1G", "3000M" if not opts else "2G"):
+        for size in ("64M", "+1G", "-24M", "+24M", "3000M" if not opts else "2G"):
+            if size[0] == "-" and (opts or name == "r.raw"):
+                assert "force" in run("resize", name, size, ok=False)
+                run("resize", name, "--force", size)
+                continue
             run("resize", name, size)
             run("check", name)
         got = info(name)["size"]
@@ -291,6 +295,7 @@ def check_describes_damage_and_repair_mends_it():
     assert run("check", "d.vhdx") == "d.vhdx: good\n"
     damage("d.vhdx", good, 0x30000 + 20, b"x")                 # region table 1
     assert "region table 1" in run("check", "d.vhdx")
+    assert info("d.vhdx")["size"] == 20 * MIB                  # the other table is enough
     run("repair", "d.vhdx")
     assert run("check", "d.vhdx") == "d.vhdx: good\n"
     assert content("d.vhdx") == want
@@ -298,6 +303,12 @@ def check_describes_damage_and_repair_mends_it():
     assert "outside the file" in run("check", "d.vhdx", code=2)
     run("repair", "d.vhdx", "--all")
     run("check", "d.vhdx", code=3)                             # its block is lost space now
+    damage("d.vhdx", good, 3 * MIB, bytes([255]) * 8)
+    out = run("check", "d.vhdx", code=2)
+    assert "reserved bits" in out and "by nobody" not in out, out
+    assert "--all" in run("repair", "d.vhdx", code=2)
+    run("repair", "d.vhdx", "--all")
+    run("check", "d.vhdx", code=3)
     run("compact", "d.vhdx")
     assert run("check", "d.vhdx") == "d.vhdx: good\n"
     for cut in (10, 70000, 200000, 1 * MIB + 100, 2 * MIB, 3 * MIB + 9):

@@ -51,6 +51,7 @@ static void bad_entry(void *ctx, uint64_t index, const char *text)
     bool mend = l->c->repair == DISK_REPAIR_ALL && index != UINT64_MAX;
 
     say(l, l->as, mend, "%s", text);
+    l->c->n_more += !mend && index != UINT64_MAX;
     if (!mend)
         return;
     if (l->n_bad == l->bad_room) {
@@ -116,6 +117,7 @@ static int check_vhdx(struct look *l, struct err *err)
     if (x->region_bad[0] || x->region_bad[1])
         say(l, DISK_WARNING, safe, "region table %d of 2 is damaged", x->region_bad[0] ? 1 : 2);
     l->as = DISK_ERROR;
+    uint64_t errors = l->c->n[DISK_ERROR];
     if ((r = vhdx_bat_check(x, &f, err)) < 0)
         return r;
     if (l->n_bad && (r = mend_vhdx(l, false, err)) < 0)
@@ -130,7 +132,7 @@ static int check_vhdx(struct look *l, struct err *err)
     if (x->file->size < x->end && !x->params.fixed && !l->n_bad)
         say(l, DISK_WARNING, false, "the file ends %llu bytes before its last block does",
             (unsigned long long)(x->end - x->file->size));
-    if (lost && !x->params.fixed)
+    if (lost && !x->params.fixed && l->c->n[DISK_ERROR] == errors) /* else: by whom is not known */
         say(l, DISK_LEAK, false, "%llu bytes of the file are used by nobody (compact frees them)",
             (unsigned long long)lost);
     if (safe && (x->region_bad[0] || x->region_bad[1]) && (r = mend_region_table(x, err)) < 0)
@@ -187,8 +189,10 @@ static int check_vhd(struct look *l, struct err *err)
         say(l, DISK_WARNING, safe, "the footer copy at the front is damaged");
     if (v->footers_differ)
         say(l, DISK_WARNING, safe, "the footer at the end and its copy at the front differ");
-    if (v->header.checksum_bad)
+    if (v->header.checksum_bad) {
         say(l, DISK_ERROR, all, "the checksum of the dynamic header is wrong");
+        l->c->n_more += !all;
+    }
     l->as = DISK_ERROR;
     if ((r = vhd_bat_check(v, &f, err)) < 0)
         return r;
@@ -230,7 +234,7 @@ int disk_check(struct disk_io *io, const char *path, enum disk_format format,
     struct err why = { 0 };
 
     memset(c->n, 0, sizeof c->n);
-    c->n_repaired = 0;
+    c->n_repaired = c->n_more = 0;
     int r = disk_open(io, path, &how, &d, &why);
     if (r == -EILSEQ || r == -ENOTSUP || (r == -ENOENT && why.text[0] && strstr(why.text, "': "))) {
         say(&l, DISK_FATAL, false, "%s", why.text);

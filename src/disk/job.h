@@ -63,6 +63,7 @@ struct disk_check {
     enum disk_repair repair; /* SAFE loses nothing; ALL may give up blocks that are damaged */
     uint64_t n[DISK_SEVERITIES]; /* out: not repaired */
     uint64_t n_repaired;
+    uint64_t n_more; /* of 'n', what ALL would have mended */
 };
 
 /* Look at every structure of one image (its parents: only whether they fit).  0 when it could be

@@ -122,21 +122,21 @@ static int load_regions(struct vhdx *v, struct err *err)
 {
     AUTO(free_p) uint8_t *t = malloc(VHDX_REGION_SIZE);
     struct vhdx_regions two;
-    struct err second;
+    struct err first, second;
     int r;
 
     if (!t)
         return err_set(err, ENOMEM, "no memory");
     if ((r = vhdx_meta_read(v, VHDX_REGION1_OFF, t, VHDX_REGION_SIZE)) < 0)
         return err_errno(err, -r, "the region table cannot be read");
-    int r1 = vhdx_regions_decode(t, &v->regions, err);
+    int r1 = vhdx_regions_decode(t, &v->regions, &first);
     if ((r = vhdx_meta_read(v, VHDX_REGION2_OFF, t, VHDX_REGION_SIZE)) < 0)
         return err_errno(err, -r, "the second region table cannot be read");
     int r2 = vhdx_regions_decode(t, &two, &second);
     v->region_bad[0] = r1 < 0;
     v->region_bad[1] = r2 < 0;
     if (r1 < 0 && r2 < 0)
-        return r1;
+        return err_set(err, first.code, "%s", first.text);
     if (r1 < 0)
         v->regions = two;
     const struct vhdx_region *g[2] = { &v->regions.bat, &v->regions.meta };
