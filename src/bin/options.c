@@ -21,7 +21,8 @@ const char options_help[] =
     "  --memory SIZE        guest memory: 512M, 4G; default 512M, 8M to 64G\n"
     "  --cpus N             virtual processors: 1 to 64, default 1\n"
     "  --engine NAME        auto (measures, the default), kvm or soft\n"
-    "  --soft-mode NAME     how the soft engine executes: jit (default), interp\n"
+    "  --soft-mode NAME     how the soft engine executes: jit (default), interp;\n"
+    "                       or lockstep: both, compared; slow\n"
     "  --console WHERE      serial port: stdio (default), file=PATH, pty, none;\n"
     "                       or screen: display and keyboard on the terminal\n"
     "  --no-reboot          a guest that reboots ends the run\n"
@@ -127,7 +128,8 @@ static int parse_engine(const char *text, struct run_options *o, struct err *err
 static int parse_soft_mode(const char *text, struct run_options *o, struct err *err)
 {
     static const struct word words[] = { { "interp", SOFT_INTERP }, { "jit", SOFT_JIT },
-                                         { "jit-eager", SOFT_JIT_EAGER } };
+                                         { "jit-eager", SOFT_JIT_EAGER },
+                                         { "lockstep", SOFT_LOCKSTEP } };
     int v, r = parse_word("--soft-mode", text, words, ARRAY_LEN(words), &v, err);
 
     if (r == 0)

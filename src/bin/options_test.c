@@ -76,7 +76,7 @@ TEST(refusals_name_the_option_the_value_and_the_rule)
         { "--kernel k --memory -5M", "a size such as" },
         { "--kernel k --memory 5MB", "a size such as" },
         { "--kernel k --engine fast", "--engine 'fast': one of auto, kvm, soft is needed" },
-        { "--kernel k --soft-mode jit2", "--soft-mode 'jit2': one of interp, jit, jit-eager is needed" },
+        { "--kernel k --soft-mode jit2", "--soft-mode 'jit2': one of interp, jit, jit-eager, lockstep is needed" },
         { "--kernel k --soft-mode interp --engine kvm", "it is for the soft engine" },
         { "--kernel k --console x", "one of stdio, file=PATH, pty, screen, none is needed" },
         { "--kernel k --console file=", "is needed" },

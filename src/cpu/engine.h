@@ -26,7 +26,8 @@ struct partition;
 struct vp;
 
 enum engine_kind { ENGINE_AUTO, ENGINE_KVM, ENGINE_SOFT };
-enum soft_mode { SOFT_DEFAULT, SOFT_INTERP, SOFT_JIT, SOFT_JIT_EAGER /* each block at once: tests */ };
+enum soft_mode { SOFT_DEFAULT, SOFT_INTERP, SOFT_JIT, SOFT_JIT_EAGER /* each block at once: tests */,
+                 SOFT_LOCKSTEP /* the two side by side */ };
 
 /* Registers of a hypercall; 'rax' .. are the guest's, 'result' goes back to RAX (EDX:EAX in 32-bit
  * modes; the engine knows). */

@@ -226,6 +226,7 @@ struct code_bytes {
     size_t n;
     uint8_t cross[2 * INSN_MAX]; /* or one instruction that goes on in the next page */
     bool crosses;
+    bool straight; /* do not follow jumps */
 };
 
 /* Fill 'b', whose key is set; it has room for BLOCK_BYTES_MAX, in MODE_STEP for one instruction. */
@@ -233,6 +234,17 @@ struct code_bytes {
     (sizeof(struct block) + BLOCK_OPS_MAX * sizeof(struct op) +                      \
      BLOCK_INSNS_MAX * (sizeof(struct call) + INSN_MAX) + 64)
 void block_build(struct soft_vp *vp, struct block *b, const struct code_bytes *from, gpa_t page2);
+
+/* The instructions of a block that has its bytes, one by one. */
+struct block_walk {
+    const struct block_bytes *bytes;
+    uint32_t mode;
+    unsigned at; /* in the bytes, of the following one */
+    int off;     /* of this one, from block_rip */
+    int next;    /* of the following one */
+    struct insn in;
+};
+bool block_next(struct block_walk *w); /* from the first on; false: no more */
 
 /* core_table.c: the row of an integer instruction, as sys_helper() and fpu_helper().  These helpers
  * keep the arithmetic flags in vp->lazy[LAZY_FLAGS]. */

@@ -145,7 +145,7 @@ void build_jump(struct build *b, int64_t disp)
 {
     if (b->page_off + (uint64_t)disp >= PAGE_SIZE || b->crosses || !(b->mode & MODE_FLAT) ||
         b->mode & MODE_STEP || b->n_pieces == BLOCK_PIECES_MAX || b->n_insns >= FOLLOW_INSNS_MAX ||
-        has_byte(b, disp)) {
+        b->straight || has_byte(b, disp)) {
         build_leave(b, disp);
         return;
     }
@@ -288,6 +288,7 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
     b.piece[0] = (struct piece){ 0, 0 };
     b.n_code = 0;
     b.crosses = from->crosses;
+    b.straight = from->straight;
     b.ended = false;
 
     block->page2 = page2;
@@ -339,4 +340,17 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
     place_calls(&b);
     if (tiered)
         place_bytes(&b);
+}
+
+bool block_next(struct block_walk *w)
+{
+    if (w->at >= w->bytes->n ||
+        decode(w->bytes->code + w->at, w->bytes->n - w->at, w->mode & MODE_SIZE, &w->in) != DECODE_OK)
+        return false;
+    w->at += w->in.len;
+    w->off = w->next;
+    w->next += w->in.len;
+    if (w->in.map == MAP_1 && (w->in.opcode == 0xe9 || w->in.opcode == 0xeb))
+        w->next += (int)w->in.imm; /* followed, or the last */
+    return true;
 }

@@ -25,7 +25,7 @@ struct build {
     int16_t next;        /* where it goes on */
     uint8_t len;
     uint8_t n_insns;     /* with the current one */
-    bool crosses, ended;
+    bool crosses, straight, ended;
     unsigned n_pieces;   /* of guest code that the block is made of */
     struct piece { int16_t from, to; } piece[BLOCK_PIECES_MAX];
     uint16_t n_code;

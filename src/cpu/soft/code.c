@@ -47,7 +47,8 @@ static unsigned threshold(enum soft_mode mode)
     switch (mode) {
     case SOFT_DEFAULT:
     case SOFT_JIT: return HOT;
-    case SOFT_JIT_EAGER: return 1;
+    case SOFT_JIT_EAGER:
+    case SOFT_LOCKSTEP: return 1;
     default: return 0;
     }
 }
@@ -78,7 +79,8 @@ int code_cache_new(struct soft *s)
     c->unlinked = nowhere->ops;
     c->unlinked->run = op_unlinked;
     err = threshold(s->part.cfg.soft_mode)
-              ? jit_new(&c->jit, c->arena + ARENA_SIZE, threshold(s->part.cfg.soft_mode))
+              ? jit_new(&c->jit, c->arena + ARENA_SIZE, threshold(s->part.cfg.soft_mode),
+                        s->part.cfg.soft_mode == SOFT_LOCKSTEP)
               : 0;
     if (err) {
         munmap(c->arena, SPACE);

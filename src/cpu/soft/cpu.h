@@ -182,6 +182,7 @@ struct soft_vp {
     struct vp vp; /* what the rest of Verdin knows */
 
     /* Private to their files. */
+    struct lockstep *lockstep;  /* lockstep.c; NULL in other modes */
     struct mmu_state *mmu;           /* mmu.c: TLB sets, level 2 ... */
     struct thread_state *thread;     /* soft.c: sleep, rendezvous */
     struct fpu_private *fpu_private; /* sse.c, x87.c */
@@ -192,6 +193,7 @@ struct soft_vp {
         uint64_t code_writes, rendezvous, pio, mmio, msr, hypercalls, halts, irqs, faults[32];
         uint64_t translated_blocks, translated_insns, translated_bytes, translate_ticks;
         uint64_t side_exits, interpreted, unlinked; /* ways out of translated code */
+        uint64_t steps, steps_disturbed;            /* of lock-step */
     } count;
 
     struct cpuid_entry cpuid[CPUID_ENTRIES_MAX];

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "cpu/soft/jit_private.h"
+#include "cpu/soft/lockstep.h"
 #include "cpu/soft/mmu.h"
 #include "cpu/soft/ops_flow.h"
 
@@ -107,8 +108,13 @@ static bool refill(struct soft_vp *vp, uint64_t va, unsigned what)
     return mmu_refill(vp, va, what & (JIT_REFILL_WRITE - 1), what & JIT_REFILL_WRITE);
 }
 
+static bool refill_copies(struct soft_vp *vp, uint64_t va, unsigned what)
+{
+    return lockstep_refill(vp, va, what & (JIT_REFILL_WRITE - 1), what & JIT_REFILL_WRITE);
+}
+
 /* The compiler's function keeps no guest register but those in 'saved'. */
-static void put_refill(struct asm_buf *a)
+static void put_refill(struct asm_buf *a, bool lockstep)
 {
     static const uint8_t kept[] = { H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11 };
     uint8_t *dry, *ok;
@@ -122,7 +128,7 @@ static void put_refill(struct asm_buf *a)
     asm_op(a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_R11), 0);
     asm_op(a, X_MOV_RM, H_RDX, rm_reg(H_RAX), 0);
     asm_put(a, 0xb848, 2); /* mov $, %rax; call *%rax */
-    asm_put(a, (uintptr_t)refill, 8);
+    asm_put(a, lockstep ? (uintptr_t)refill_copies : (uintptr_t)refill, 8);
     asm_op(a, 0xff, 2, rm_reg(H_RAX), 0);
     dry = if_live(a, VECTORS_NONE, CC_E);
     move_vectors(a, MOVAPS_LOAD, false);
@@ -155,6 +161,8 @@ static bool put_common(struct jit *j)
     asm_op(&a, X_MOV_MR | OPC_W, H_R11, IN_VP(op), 0);
     c->exit_op = asm_here(&a);
     put_spill(&a);
+    if (j->lockstep)
+        asm_8(&a, 0xc3); /* to op_lockstep, and RAX is where it would have gone */
     asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_RAX), 0);
     asm_op(&a, 0xff, 4, rm_mem(H_RSI, offsetof(struct op, run)), 0);
 
@@ -164,15 +172,15 @@ static bool put_common(struct jit *j)
     c->interpreted = asm_here(&a);
     count_one(&a, IN_VP(count.interpreted));
     asm_jmp(&a, c->exit_op);
+
+    c->refill = asm_here(&a);
+    put_refill(&a, j->lockstep);
     for (unsigned write = 0; write < 2; write++) {
         for (unsigned size = 0; size < 4; size++) {
             c->top_miss[write][size] = asm_here(&a);
-            jit_put_top_miss(&a, 1u << size, write);
+            jit_put_top_miss(&a, 1u << size, write, j->lockstep ? c->refill : NULL);
         }
     }
-
-    c->refill = asm_here(&a);
-    put_refill(&a);
 
     for (unsigned write = 0; write < 2; write++) {
         for (unsigned size = 0; size < 6; size++) {
@@ -200,6 +208,9 @@ static bool put_common(struct jit *j)
     put_spill(&a);
     put_jmp_c(&a, run_jump_slow);
 
+    if (j->lockstep)
+        c->cross_slow = c->dead = c->leave;
+
     c->load[VECTORS_XMM] = asm_here(&a);
     move_vectors(&a, MOVAPS_LOAD, false);
     set_live(&a, VECTORS_XMM);
@@ -215,7 +226,7 @@ static bool put_common(struct jit *j)
     return !a.full;
 }
 
-int jit_new(struct jit **ret, void *room, unsigned threshold)
+int jit_new(struct jit **ret, void *room, unsigned threshold, bool lockstep)
 {
     struct jit *j = calloc(1, sizeof *j);
     void *w, *x = MAP_FAILED;
@@ -238,6 +249,7 @@ int jit_new(struct jit **ret, void *room, unsigned threshold)
     j->write = w;
     j->run = x;
     j->threshold = threshold;
+    j->lockstep = lockstep;
     if (!put_common(j))
         abort(); /* a matter of COMMON_SIZE alone */
     *ret = j;
@@ -267,6 +279,15 @@ const void *jit_dead(const struct jit *j)
 unsigned jit_threshold(const struct jit *j)
 {
     return j->threshold;
+}
+
+const void *jit_entry(const struct jit *j, const struct op *o)
+{
+    return j->run + o->in_next;
+}
+size_t jit_size(const struct op *o)
+{
+    return (size_t)o->disp;
 }
 
 void jit_recycle(struct jit *j, unsigned region)
@@ -561,13 +582,23 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
             return;
     }
     j->used[region] = ALIGN_UP((size_t)(t.a.p - room), 16u);
-    for (unsigned i = n; i-- > 0;)
-        __atomic_store_n(&b->ops[resumes[i].op].run, (op_fn *)(uintptr_t)resumes[i].entry,
+    if (unlikely(j->spoil))
+        j->spoil(t.a.start, (size_t)(t.a.p - t.a.start));
+    for (unsigned i = n; i-- > 0;) {
+        struct op *o = &b->ops[resumes[i].op];
+
+        if (j->lockstep) {
+            o->in_next = (uint32_t)((const uint8_t *)resumes[i].entry - j->run);
+            o->disp = (int32_t)(t.a.p + t.a.run - (const uint8_t *)resumes[i].entry);
+        }
+        __atomic_store_n(&o->run, j->lockstep ? op_lockstep : (op_fn *)(uintptr_t)resumes[i].entry,
                          __ATOMIC_RELEASE);
+    }
     jit_show(b, t.a.start + t.a.run, t.a.start, (size_t)(t.a.p - t.a.start));
     vp->count.translated_blocks++;
     vp->count.translated_insns += t.n;
     vp->count.translated_bytes += (uint64_t)(t.a.p - t.a.start);
     vp->count.translate_ticks += __builtin_ia32_rdtsc() - began;
-    __atomic_store_n(&b->native, (const uint8_t *)resumes[0].entry + ENTRY_BYTES, __ATOMIC_RELEASE);
+    if (!j->lockstep)
+        __atomic_store_n(&b->native, (const uint8_t *)resumes[0].entry + ENTRY_BYTES, __ATOMIC_RELEASE);
 }

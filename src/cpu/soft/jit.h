@@ -18,7 +18,7 @@ struct jit;
 #define JIT_REGION_SIZE (UINT64_C(2) << 20) /* host code of one arena region */
 
 /* 'room' is CODE_REGIONS * JIT_REGION_SIZE of address space, reserved, within 2 GiB of the arena. */
-int jit_new(struct jit **ret, void *room, unsigned threshold);
+int jit_new(struct jit **ret, void *room, unsigned threshold, bool lockstep);
 void jit_free(struct jit *j);
 
 /* Where a block is entered from host code that has not been translated itself, and the cache's
@@ -39,5 +39,14 @@ void jit_recycle(struct jit *j, unsigned region);
 
 /* code.c: translates under its lock. */
 void code_translate(struct soft_vp *vp, struct block *b);
+
+/* Lock-step (lockstep.h): the host code of op_lockstep's operation; all of its block's. */
+const void *jit_entry(const struct jit *j, const struct op *o);
+size_t jit_size(const struct op *o); /* from there to its end */
+
+/* Text of 64-bit or 32-bit code, for people: one call a line. */
+typedef void jit_line_fn(void *arg, uint64_t at, const char *text);
+void jit_list(bool wide, const uint8_t *p, size_t n, uint64_t at, jit_line_fn *line, void *arg);
+void jit_list_guest(const struct block *b, uint32_t mode, uint64_t at, jit_line_fn *line, void *arg);
 
 op_fn op_tier, op_resume;

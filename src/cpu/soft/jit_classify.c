@@ -585,6 +585,8 @@ static bool classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
         return false;
     if ((in->prefixes & PFX_LOCK) && !may_lock(in))
         return false;
+    if (vp->lockstep && in->map == MAP_0F && in->opcode == 0x31)
+        return false; /* RDTSC: nobody can do it again */
     if (in->prefixes & PFX_VEX) {
         ok = bmi(u) || jit_classify_avx(vp, u, mode);
         u->faults = is_memory(in);

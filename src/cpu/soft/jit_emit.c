@@ -188,12 +188,13 @@ void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
 
 /* Common to all blocks: R11 is an address - top_tag.  Called, and returns to one of three jumps: R11 is
  * the offset in the page that top_tag is now of; it is the host's address; nobody knows. */
-void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write)
+void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write, const void *refill)
 {
     int table = offsetof(struct tlb, write), host = offsetof(struct tlb_entry, host);
-    uint8_t *miss;
+    uint8_t *miss, *again;
 
     asm_op(a, X_ADD_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
+    again = a->p;
     jit_look_up(a, table, size);
     miss = asm_jcc_later(a, CC_A);
     asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(next_rip), 0);
@@ -215,6 +216,13 @@ void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write)
         asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 5);
         asm_8(a, 0xc3);
         asm_land(a, miss);
+    }
+    if (refill) {
+        asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+        asm_8(a, 0xb8); /* mov $, %eax */
+        asm_32(a, size | (write ? JIT_REFILL_WRITE : 0));
+        asm_call(a, refill);
+        asm_jmp(a, (const void *)((intptr_t)again + a->run));
     }
     asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 10);
     asm_8(a, 0xc3);

@@ -178,6 +178,8 @@ struct jit_common {
 struct jit {
     uint8_t *write, *run; /* the two mappings */
     unsigned threshold;
+    bool lockstep; /* host code never leads to other code: it comes back to lockstep.c */
+    void (*spoil)(uint8_t *code, size_t n); /* tests: what they do to code just made */
     size_t used[CODE_REGIONS];
     struct jit_common common;
 };
@@ -245,7 +247,8 @@ void jit_move_sp(struct xlate *t, int by);
 void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write);
 void jit_top_miss(struct xlate *t, struct top_miss *m);
 void jit_tlb_miss(struct xlate *t, struct tlb_miss *m);
-void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write);
+/* 'refill' as for other accesses, or NULL: those misses are the interpreter's. */
+void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write, const void *refill);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
     emit_cmpxchg8b, emit_sign, emit_vzero,

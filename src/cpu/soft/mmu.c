@@ -547,6 +547,8 @@ struct place mmu_locate(struct soft_vp *vp, struct tlb_set *set, uint64_t va, un
     struct place p;
     uint32_t error;
 
+    if (unlikely(set->index == TLB_PRIVATE))
+        set = m->missed(vp, va, acc);
     vp->count.tlb_misses++;
     if (!walk(vp, va, acc, &map, &error)) {
         vp->cr2 = va;

@@ -73,6 +73,7 @@ struct tlb_set {
     uint16_t pcid;
     uint8_t class, index;
 };
+#define TLB_PRIVATE  0xff /* as 'index': none of the VP's own (lockstep.c) */
 #define TLB_SETS_MAX 16 /* a VP; 156 KiB each */
 
 struct pde_entry {
@@ -127,6 +128,8 @@ struct mmu_state {
     bool any_break;
     const struct gmem_region *region; /* the one hit last */
     struct rmw rmw;
+    /* A miss of a private set; the set to go on with. */
+    struct tlb_set *(*missed)(struct soft_vp *vp, uint64_t va, unsigned acc);
     /* Has it been cached since the last flush?  Hashed sets of numbers, for INVLPG. */
     uint64_t seen_2m[64], seen_1g[4]; /* large pages: va >> 22, va >> 30 */
     uint64_t seen_fetch[2048];        /* pages given out by mem_fetch_page(): va >> 12 */

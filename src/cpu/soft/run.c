@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "cpu/soft/fpu.h"
+#include "cpu/soft/lockstep.h"
 #include "cpu/soft/ops.h"
 #include "cpu/soft/ops_flow.h"
 #include "cpu/soft/sys.h"
@@ -228,6 +229,8 @@ COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
 {
     struct block *b;
 
+    if (unlikely(vp->lockstep) && lockstep_stops(vp, NULL))
+        return NULL;
     vp->op = NULL;
     if (!(vp->mode & MODE_FLAT) && vp->rip > vp->seg[SEG_CS].limit)
         soft_raise_error(vp, EXC_GP, 0);
@@ -241,11 +244,14 @@ COLD const struct op *run_jump_slow(struct soft_vp *vp, const struct op *o)
  * the fetch table does not know. */
 COLD const struct op *run_cross_slow(struct soft_vp *vp, const struct op *o)
 {
-    struct exit_id from = exit_id(o);
+    struct exit_id from;
     const struct op *to = (const struct op *)(uintptr_t)__atomic_load_n(&o->imm, __ATOMIC_ACQUIRE);
     const struct fetch_slot *f;
     struct block *b;
 
+    if (unlikely(vp->lockstep) && lockstep_stops(vp, o))
+        return NULL;
+    from = exit_id(o);
     vp->rip = vp->block_rip;
     vp->op = NULL;
     f = code_fetch_slot(vp, linear_pc(vp, vp->rip));
@@ -492,7 +498,7 @@ enum vp_stop run_loop(struct soft_vp *vp)
         soft_poll(vp); /* first: a timer that the last instruction set may be due by now */
         if (__atomic_load_n(&vp->attention, __ATOMIC_ACQUIRE) && soft_attend(vp)) {
             nobody_in_blocks(vp);
-            return VP_KICKED;
+            return lockstep_failed(vp) ? VP_FAILED : VP_KICKED;
         }
         if (vp->mp_state != MP_RUNNING) {
             nobody_in_blocks(vp);

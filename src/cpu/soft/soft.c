@@ -11,6 +11,7 @@
 
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/lapic.h"
+#include "cpu/soft/lockstep.h"
 #include "cpu/soft/mmu.h"
 #include "cpu/soft/sys.h"
 #include "cpu/soft/threads.h"
@@ -32,6 +33,7 @@ static void vp_free(struct soft_vp *vp)
     if (!vp)
         return;
     run_done(vp);
+    lockstep_done(vp);
     fpu_done(vp);
     lapic_done(vp);
     mmu_done(vp);
@@ -71,6 +73,8 @@ static int vp_new(struct soft *s, unsigned index)
         r = lapic_init(vp);
     if (r == 0)
         r = fpu_init(vp);
+    if (r == 0)
+        r = lockstep_init(vp);
     if (r == 0)
         r = run_init(vp);
     return r;
@@ -436,6 +440,8 @@ static unsigned soft_counters(const struct vp *v, struct vp_counter *out)
         { "side exits", c->side_exits },
         { "interpreted in translated code", c->interpreted },
         { "links looked up", c->unlinked },
+        { "lock-step comparisons", c->steps },
+        { "lock-step, disturbed by others", c->steps_disturbed },
         { "TLB misses", c->tlb_misses },
         { "page walks", c->page_walks },
         { "TLB flushes", c->tlb_flushes },
