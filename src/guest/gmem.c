@@ -86,6 +86,15 @@ void gmem_free(struct gmem *m)
     free(m);
 }
 
+void gmem_populate(struct gmem *m, uint64_t page)
+{
+    uint64_t first = page & ~(GMEM_PIECE / PAGE_SIZE - 1);
+
+    __atomic_fetch_or(&m->flags[first], GMEM_TOUCHED, __ATOMIC_RELAXED);
+    /* Where it fails (old kernels, the end of a region) faults do it. */
+    madvise(m->base + first * PAGE_SIZE, GMEM_PIECE, MADV_POPULATE_WRITE);
+}
+
 /* Cut [gpa, gpa + size) out of the region that wholly holds it, if one does. */
 static void carve(struct gmem *m, uint64_t gpa, uint64_t size)
 {

@@ -25,7 +25,9 @@
 enum gmem_flag {
     GMEM_DIRTY = 1,
     GMEM_CODE = 2,
+    GMEM_TOUCHED = 4, /* of the first page of a piece: gmem_touch() has seen it */
 };
+#define GMEM_PIECE (64 * KIB) /* comes from the host at once */
 
 enum gmem_kind { GMEM_RAM, GMEM_ROM }; /* ROM: VPs read and execute, their writes are dropped */
 
@@ -71,6 +73,17 @@ int gmem_zero(struct gmem *m, gpa_t at, size_t len);
  * Whoever writes through it calls gmem_wrote() afterwards. */
 void *gmem_host(const struct gmem *m, gpa_t at, uint64_t len);
 void gmem_wrote(struct gmem *m, gpa_t at, uint64_t len);
+
+/* A VP goes to this RAM page for the first time in a while: take the pages around it from the host by one
+ * call and not by a fault each, if that was not done before. */
+void gmem_populate(struct gmem *m, uint64_t page);
+static inline void gmem_touch(struct gmem *m, uint64_t page)
+{
+    if (unlikely(!(__atomic_load_n(&m->flags[page & ~(GMEM_PIECE / PAGE_SIZE - 1)],
+                                   __ATOMIC_RELAXED) &
+                   GMEM_TOUCHED)))
+        gmem_populate(m, page);
+}
 
 /* Dirty tracking.  'take' clears the flag of one page and says whether it was set. */
 void gmem_track_dirty(struct gmem *m, bool on);

@@ -55,6 +55,21 @@ static unsigned threshold(enum soft_mode mode)
 
 /* ---- the cache as a whole -------------------------------------------------------------------- */
 
+/* Address space for the cache, on a border of large pages; NULL: there is none. */
+static char *reserve(int flags)
+{
+    char *p = mmap(NULL, SPACE + 2 * MIB, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0), *start;
+
+    if (p == MAP_FAILED)
+        return NULL;
+    start = p + (-(uintptr_t)p & (2 * MIB - 1));
+    if (start > p)
+        munmap(p, (size_t)(start - p));
+    munmap(start + SPACE, (size_t)(p + 2 * MIB - start));
+    return start;
+}
+
 int code_cache_new(struct soft *s)
 {
     struct code_cache *c = aligned_alloc(64, ALIGN_UP(sizeof *c, 64));
@@ -65,15 +80,16 @@ int code_cache_new(struct soft *s)
         return -ENOMEM;
     memset(c, 0, sizeof *c);
     /* Below 2 GiB, if there is room, an address in it is 32 bits: the jump cache likes that. */
-    c->arena = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_32BIT, -1, 0);
-    if (c->arena == MAP_FAILED)
-        c->arena = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (c->arena == MAP_FAILED || mprotect(c->arena, ARENA_SIZE, PROT_READ | PROT_WRITE) < 0) {
-        if (c->arena != MAP_FAILED)
+    c->arena = reserve(MAP_32BIT);
+    if (!c->arena)
+        c->arena = reserve(0);
+    if (!c->arena || mprotect(c->arena, ARENA_SIZE, PROT_READ | PROT_WRITE) < 0) {
+        if (c->arena)
             munmap(c->arena, SPACE);
         free(c);
         return -ENOMEM;
     }
+    madvise(c->arena, ARENA_SIZE, MADV_HUGEPAGE); /* it is looked up at random, and filled at once */
     nowhere = (struct block *)(void *)c->nowhere;
     nowhere->key = BLOCK_DEAD;
     c->unlinked = nowhere->ops;

@@ -15,6 +15,7 @@
 
 #define JIT_SIZE    (CODE_REGIONS * JIT_REGION_SIZE)
 #define COMMON_SIZE 16384 /* at the start of region 0 */
+#define JIT_PIECE   (128 * KIB) /* comes from the host at once */
 #define BLOCK_ROOM  (24 * 1024) /* host code of any one block is less */
 
 /* ---- common code ----------------------------------------------------------------------------- */
@@ -554,6 +555,17 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
         t->insn[i].at = NULL;
 }
 
+/* Memory for the next block, both mappings of it: by one call for many pages, not by a fault each. */
+static void take_room(struct jit *j, size_t from)
+{
+    size_t first = ALIGN_UP(from, JIT_PIECE);
+
+    if (first >= from + BLOCK_ROOM)
+        return;
+    madvise(j->write + first, JIT_PIECE, MADV_POPULATE_WRITE);
+    madvise(j->run + first, JIT_PIECE, MADV_POPULATE_READ);
+}
+
 void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned region)
 {
     struct resume resumes[BLOCK_INSNS_MAX + 1];
@@ -573,6 +585,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     t.n = 0;
     if (!read_block(&t))
         return;
+    take_room(j, region * JIT_REGION_SIZE + j->used[region]);
     find_labels(&t);
     find_live(&t);
     begin(&t, room + j->used[region], false);

@@ -535,6 +535,7 @@ static void fill(struct soft_vp *vp, struct tlb_set *set, uint64_t page, unsigne
     set->filled[map->global][slot / 64] |= UINT64_C(1) << (slot % 64);
     set->tlb.read[slot].tag = page;
     set->tlb.read[slot].host = (uint64_t)(uintptr_t)p->host - p->at.v % PAGE_SIZE;
+    gmem_touch(vp->soft->gmem, map->page.v >> PAGE_SHIFT);
     if (map->write && map->dirty && p->kind == PLACE_RAM)
         fill_write(vp, set, page, map->page, (acc & ACC_WRITE) != 0);
 }
