@@ -297,7 +297,8 @@ int storage_eject(struct storage *s, const char *name, bool force, struct err *e
     if (scsi_unit_inflight(u->unit))
         return err_set(err, EBUSY, "%s: is being read", name);
     if (scsi_optical_change(u->unit, NULL, force) < 0)
-        return err_set(err, EBUSY, "%s: the guest holds the medium ('eject -f' takes it)", name);
+        return err_set(err, EBUSY, "%s: the guest holds the medium ('disk eject %s force' takes it)",
+                       name, name);
     close_disk(u);
     return 0;
 }
@@ -314,10 +315,13 @@ int storage_insert(struct storage *s, const char *name, const char *path, struct
     cfg = u->cfg;
     cfg.path = path;
     r = open_disk(s, &cfg, &medium, err);
-    if (r == 0)
-        r = u->disk ? storage_eject(s, name, false, err) : 0;
     if (r < 0)
         return r;
+    r = u->disk ? storage_eject(s, name, false, err) : 0;
+    if (r < 0) {
+        disk_close(medium, NULL);
+        return r;
+    }
     char *copy = strdup(path);
     if (copy) {
         free((char *)(uintptr_t)u->cfg.path);
