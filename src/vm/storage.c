@@ -372,7 +372,8 @@ void storage_list(struct storage *s, FILE *to)
             continue;
         fprintf(to, "%-8s %-5s %10llu MiB  %s%s%s\n", u->name,
                 u->disk ? u->kind : "empty",
-                (unsigned long long)(u->disk ? u->disk->size / MIB : 0), u->cfg.path,
+                (unsigned long long)(u->disk ? u->disk->size / MIB : 0),
+                u->disk ? u->cfg.path : "",
                 u->disk && u->disk->read_only ? " (read-only)" : "",
                 u->state == UNIT_LEAVING ? " (leaving)" : "");
     }
