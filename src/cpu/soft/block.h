@@ -101,7 +101,7 @@ struct call {
     struct insn insn;
 };
 
-#define JUMP_BITS     14
+#define JUMP_BITS     16
 #define JUMP_ENTRIES  (1 << JUMP_BITS)
 #define JUMP_FACTOR   0x9e3779b1u
 #define FETCH_ENTRIES_RUN 2048
@@ -110,6 +110,10 @@ struct jump_entry { /* indirect branches: by linear address */
     uint64_t pc;
     uint32_t tag;  /* vp->jump_tag */
     uint32_t first; /* operation of the block - run->jump_base */
+};
+/* Which entries have been filled since they were last emptied, and which words of this are not 0. */
+struct jump_marks {
+    uint64_t words[JUMP_ENTRIES / 64], any[JUMP_ENTRIES / 64 / 64];
 };
 struct fetch_slot { /* where the page of a linear address lies */
     uint64_t tag;  /* page | generation and privilege */
@@ -128,9 +132,9 @@ struct run_state {
     _Alignas(64) char tmp[sizeof(struct block) + 8 * sizeof(struct op) + 2 * sizeof(struct call)];
     struct jump_entry jump[JUMP_ENTRIES];
     struct fetch_slot fetch[FETCH_ENTRIES_RUN];
-    /* Entries of the two that have been filled since they were last emptied, by [global]: MOV CR3
-     * empties [0]. */
-    uint64_t jumps[2][JUMP_ENTRIES / 64], fetches[2][FETCH_ENTRIES_RUN / 64];
+    /* What of the two has been filled since it was last emptied, by [global]: MOV CR3 empties [0]. */
+    struct jump_marks jumps[2];
+    uint64_t fetches[2][FETCH_ENTRIES_RUN / 64];
 };
 
 static inline struct block *tmp_block(struct run_state *run)

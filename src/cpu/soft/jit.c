@@ -344,7 +344,7 @@ static bool read_block(struct xlate *t)
         struct jit_insn *u = &t->insn[t->n];
         const struct op *o;
 
-        memset(u, 0, sizeof *u);
+        memset((char *)u + sizeof u->in, 0, sizeof *u - sizeof u->in); /* decode() sets the rest */
         u->off = (int16_t)off;
         while (k < b->n_ops && b->ops[k].n <= t->n)
             k++;
@@ -560,7 +560,7 @@ static void take_room(struct jit *j, size_t from)
 {
     size_t first = ALIGN_UP(from, JIT_PIECE);
 
-    if (first >= from + BLOCK_ROOM)
+    if (first >= from + BLOCK_ROOM || first + JIT_PIECE > JIT_SIZE)
         return;
     madvise(j->write + first, JIT_PIECE, MADV_POPULATE_WRITE);
     madvise(j->run + first, JIT_PIECE, MADV_POPULATE_READ);

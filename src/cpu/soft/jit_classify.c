@@ -509,6 +509,19 @@ static bool map_0f(struct jit_insn *u, uint32_t mode)
     }
 }
 
+/* MOVBE; CRC32 has the same opcodes.  Offered to guests of any host, but of x86-64-v3 all have it. */
+static bool movbe(struct soft_vp *vp, struct jit_insn *u)
+{
+    enum { BMI2 = 1 << 8 };
+    const struct insn *in = &u->in;
+    bool load = in->opcode == 0xf0;
+
+    if (!(vp->feature.ebx7 & BMI2) || (in->opcode & 0xfe) != 0xf0 || !is_memory(in) ||
+        (in->prefixes & (PFX_REP | PFX_REPNE)))
+        return false;
+    return rm_op(u, OPC_0F38 | in->opcode, in->op_size, load ? ACC_W : ACC_R, load ? ACC_R : ACC_W);
+}
+
 /* BMI1 and BMI2, but MULX */
 static bool bmi(struct jit_insn *u)
 {
@@ -593,8 +606,9 @@ static bool classify(struct soft_vp *vp, struct jit_insn *u, uint32_t mode)
         return ok;
     }
     ok = in->map == MAP_1    ? map_1(u, mode)
-         : in->map == MAP_0F ? map_0f(u, mode)
-                             : false;
+         : in->map == MAP_0F   ? map_0f(u, mode)
+         : in->map == MAP_0F38 ? movbe(vp, u)
+                               : false;
     if (!ok) {
         u->writes = 0;
         no_flags(u);

@@ -142,6 +142,38 @@ void run_code_unmapped(struct soft_vp *vp)
     vp->jump_tag = run->gen << 12 | vp->mode;
 }
 
+static void mark_jump(struct jump_marks *m, size_t i)
+{
+    m->words[i / 64] |= UINT64_C(1) << (i % 64);
+    m->any[i / 64 / 64] |= UINT64_C(1) << (i / 64 % 64);
+}
+
+/* Forget the targets between 'low' and 'high' among the marked entries. */
+static void drop_jumps(struct run_state *run, const struct jump_marks *m, uint64_t low, uint64_t high)
+{
+    for (unsigned k = 0; k < ARRAY_LEN(m->any); k++) {
+        for (uint64_t a = m->any[k]; a; a &= a - 1) {
+            unsigned w = k * 64 + (unsigned)__builtin_ctzll(a);
+
+            for (uint64_t b = m->words[w]; b; b &= b - 1) {
+                struct jump_entry *j = &run->jump[w * 64 + (unsigned)__builtin_ctzll(b)];
+
+                if (j->pc >= low && j->pc <= high)
+                    j->tag = 0;
+            }
+        }
+    }
+}
+
+static void clear_marks(struct jump_marks *m)
+{
+    for (unsigned k = 0; k < ARRAY_LEN(m->any); k++) {
+        for (uint64_t a = m->any[k]; a; a &= a - 1)
+            m->words[k * 64 + (unsigned)__builtin_ctzll(a)] = 0;
+        m->any[k] = 0;
+    }
+}
+
 /* MOV CR3: a kernel's own code stays where it is.  Costs what was filled since the last time. */
 void run_code_switched(struct soft_vp *vp)
 {
@@ -154,11 +186,8 @@ void run_code_switched(struct soft_vp *vp)
             run->fetch[w * 64 + (unsigned)__builtin_ctzll(b)].tag = UINT64_MAX;
         run->fetches[0][w] = 0;
     }
-    for (unsigned w = 0; w < ARRAY_LEN(run->jumps[0]); w++) {
-        for (uint64_t b = run->jumps[0][w]; b; b &= b - 1)
-            run->jump[w * 64 + (unsigned)__builtin_ctzll(b)].tag = 0;
-        run->jumps[0][w] = 0;
-    }
+    drop_jumps(run, &run->jumps[0], 0, UINT64_MAX);
+    clear_marks(&run->jumps[0]);
 }
 
 /* INVLPG */
@@ -172,14 +201,9 @@ void run_code_page_unmapped(struct soft_vp *vp, uint64_t va)
     f = &run->fetch[fetch_index(va)];
     if ((f->tag ^ va) >> PAGE_SHIFT == 0)
         f->tag = UINT64_MAX;
-    for (unsigned w = 0; w < ARRAY_LEN(run->jumps[0]); w++) {
-        for (uint64_t b = run->jumps[0][w] | run->jumps[1][w]; b; b &= b - 1) {
-            struct jump_entry *j = &run->jump[w * 64 + (unsigned)__builtin_ctzll(b)];
-
-            if ((j->pc ^ va) >> PAGE_SHIFT == 0)
-                j->tag = 0;
-        }
-    }
+    va &= ~(PAGE_SIZE - 1);
+    drop_jumps(run, &run->jumps[0], va, va + (PAGE_SIZE - 1));
+    drop_jumps(run, &run->jumps[1], va, va + (PAGE_SIZE - 1));
 }
 
 /* ---- from block to block --------------------------------------------------------------------- */
@@ -219,7 +243,7 @@ static struct block *look_up(struct soft_vp *vp)
         run->jump[i] = (struct jump_entry){
             pc, vp->jump_tag, (uint32_t)((uintptr_t)b->ops - (uintptr_t)run->jump_base)
         };
-        run->jumps[!(run->fetches[0][k / 64] >> (k % 64) & 1)][i / 64] |= UINT64_C(1) << (i % 64);
+        mark_jump(&run->jumps[!(run->fetches[0][k / 64] >> (k % 64) & 1)], i);
     }
     return b;
 }

@@ -13,7 +13,7 @@ bool soft_attend(struct soft_vp *vp);
 
 /* The run loop calls this between blocks, at least every SOFT_POLL_INSNS instructions: a running VP
  * notices its own timers by the host's TSC, so that nobody has to signal it.  Due: ATT_DEADLINE. */
-#define SOFT_POLL_INSNS 8192
+#define SOFT_POLL_INSNS 16384
 void soft_poll_due(struct soft_vp *vp);
 
 static inline void soft_poll(struct soft_vp *vp)
