@@ -49,6 +49,10 @@ static bool step_of(const struct jit_insn *u, unsigned g, int64_t *sum)
         *sum += u->ext ? -(int64_t)(int32_t)in->imm : (int32_t)in->imm;
         return true;
     }
+    if (in->opcode == 0x05 || in->opcode == 0x2d) { /* of the accumulator */
+        *sum += in->opcode == 0x2d ? -(int64_t)(int32_t)in->imm : (int32_t)in->imm;
+        return true;
+    }
     if (in->opcode == 0xff && in->mod == 3 && u->ext <= 1) {
         *sum += u->ext ? -1 : 1;
         return true;
@@ -60,7 +64,7 @@ static bool step_of(const struct jit_insn *u, unsigned g, int64_t *sum)
     return false;
 }
 
-/* Does the address move by less than a quarter of a page in each round? */
+/* Does the address move by less than an eighth of a page in each round? */
 bool jit_walks_pages(const struct xlate *t, const struct insn *in)
 {
     int64_t base = 0, index = 0, step;
@@ -75,7 +79,7 @@ bool jit_walks_pages(const struct xlate *t, const struct insn *in)
             return false;
     }
     step = base + index * (1 << in->scale);
-    return llabs(step) < (int)PAGE_SIZE / 4;
+    return llabs(step) < (int)PAGE_SIZE / 8;
 }
 
 static bool same_recipe(const struct recipe *a, const struct recipe *b)

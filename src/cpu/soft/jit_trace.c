@@ -83,7 +83,7 @@ void jit_show(const struct block *b, const uint8_t *run, const uint8_t *write, s
 {
     if (trace_on(&block_point))
         trace_emit(&block_point, "gpa %#" PRIx64 " mode %#x: %u bytes of guest code, %zu of host code",
-                   block_gpa(b).v, (unsigned)b->key & 0xfff, b->len, n);
+                   block_gpa(b).v, (unsigned)b->key & 0xfff, block_bytes(b)->n, n);
     if (trace_on(&guest_point))
         jit_list_guest(b, (uint32_t)b->key & 0xfff, block_gpa(b).v, trace_line, &guest_point);
     if (trace_on(&host_point))
