@@ -477,7 +477,9 @@ void jit_put_insn(struct xlate *t)
 {
     struct jit_insn *u = &t->insn[t->i];
 
+    jit_near_before(t);
     u->emit(t, u);
+    jit_near_behind(t);
     if (u->makes)
         flags_made(t);
     else if (t->recipe.kind != RECIPE_NONE &&
@@ -506,6 +508,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
             t->x87.live = false;
             flags_keep(t);
             flags_at_label(t);
+            t->near.valid = false;
         }
         u->at = t->a.p;
         if (!u->emit) {
@@ -521,6 +524,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
                 k++;
             resumes[n++] = (struct resume){ (uint16_t)k, put_entry(t, vectors) };
             flags_at_label(t);
+            t->near.valid = false;
             continue;
         }
         jit_put_insn(t);
@@ -532,6 +536,8 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         put_end(t);
     for (unsigned i = 0; i < t->n_far; i++)
         jit_far(t, &t->far[i]);
+    for (unsigned i = 0; i < t->n_nears; i++)
+        jit_near_miss(t, &t->near_miss[i]);
     for (unsigned i = 0; i < t->n_tops; i++)
         jit_top_miss(t, &t->top[i]);
     for (unsigned i = 0; i < t->n_misses; i++)
@@ -545,9 +551,10 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
 
 static void begin(struct xlate *t, uint8_t *at, bool once)
 {
-    t->i = t->n_sides = t->n_far = t->n_tops = t->n_misses = t->n_pages = t->copy = t->uncounted = 0;
+    t->i = t->n_sides = t->n_far = t->n_tops = t->n_misses = t->n_pages = t->n_nears = t->copy = t->uncounted = 0;
     t->bad = false;
     t->once = once;
+    t->near.valid = false;
     t->x87 = (struct x87_state){ 0 };
     t->a = (struct asm_buf){ .start = at, .p = at, .end = at + BLOCK_ROOM,
                              .run = t->jit->run - t->jit->write };

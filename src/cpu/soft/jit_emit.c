@@ -118,11 +118,10 @@ void jit_look_up(struct asm_buf *a, int table, unsigned size)
     asm_32(a, (uint32_t)(PAGE_SIZE - size));
 }
 
-void jit_tlb(struct xlate *t, unsigned size, bool write)
+void jit_tlb_at(struct xlate *t, struct side_exit *s, unsigned size, bool write)
 {
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
     struct tlb_miss *m = &t->miss[t->n_misses];
-    struct side_exit *s = jit_side_exit(t);
 
     if (t->n_misses == ARRAY_LEN(t->miss) || t->bad) {
         t->bad = true;
@@ -135,6 +134,11 @@ void jit_tlb(struct xlate *t, unsigned size, bool write)
     m->from = asm_jcc_later(A, CC_A);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
     flags_lost(t);
+}
+
+void jit_tlb(struct xlate *t, unsigned size, bool write)
+{
+    jit_tlb_at(t, jit_side_exit(t), size, write);
 }
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0 &&
                    TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
@@ -165,10 +169,9 @@ void jit_tlb_miss(struct xlate *t, struct tlb_miss *m)
  * Most accesses are to the stack, and most of these to the page of the one before: vp->top_tag and
  * top_host are its write entry.  Whoever drops a write entry or changes the set forgets it. */
 
-void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
+void jit_top_at(struct xlate *t, struct side_exit *s, unsigned g, int disp, unsigned size, bool write)
 {
     struct top_miss *m = &t->top[t->n_tops];
-    struct side_exit *s = jit_side_exit(t);
 
     if (t->n_tops == ARRAY_LEN(t->top) || t->bad) {
         t->bad = true;
@@ -184,6 +187,12 @@ void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
     asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(top_host), 0);
     m->done = A->p;
     flags_lost(t);
+}
+
+void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
+{
+    if (!jit_near(t, g, disp, size, write))
+        jit_top_at(t, jit_side_exit(t), g, disp, size, write);
 }
 
 /* Common to all blocks: R11 is an address - top_tag.  Called, and returns to one of three jumps: R11 is
@@ -239,19 +248,27 @@ void jit_top_miss(struct xlate *t, struct top_miss *m)
     jit_side_jmp(t, s);
 }
 
-/* Is it [RSP + disp] or [RBP + disp]? */
-static bool is_stack(const struct xlate *t, const struct insn *in)
+bool jit_is_stack(const struct xlate *t, const struct insn *in)
 {
     return (in->base == RSP || in->base == RBP) && in->index == INSN_NONE &&
            in->addr_size == (t->wide ? 8 : 4) && in->seg < SEG_FS;
 }
 
+/* Is it [register + disp]? */
+static bool is_near(const struct xlate *t, const struct jit_insn *u)
+{
+    return u->in.base < GPRS && u->in.index == INSN_NONE && u->in.seg < SEG_FS && !u->align &&
+           u->in.addr_size == (t->wide ? 8 : 4);
+}
+
 static void memory_operand(struct xlate *t, const struct jit_insn *u)
 {
-    if (u->mem_size <= 8 && is_stack(t, &u->in)) {
-        jit_top(t, u->in.base, u->in.disp, u->mem_size, u->rm_acc & ACC_W);
+    if (u->mem_size <= 8 && jit_is_stack(t, &u->in)) {
+        jit_top(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W);
         return;
     }
+    if (is_near(t, u) && jit_near(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W))
+        return;
     jit_address(t, &u->in);
     if (u->align) {
         asm_op(A, 0xf6 | OPC_BYTE_RM, 0, rm_reg(H_R11), 1); /* test $15, %r11b */
@@ -348,6 +365,8 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
         store_slot(t, H_R11, in->rm);
     if (back_reg)
         store_slot(t, reg, in->reg);
+    if (is_memory(in) && is_near(t, u))
+        jit_near_set(t, in->base, in->disp, u->mem_size, u->rm_acc & ACC_W);
 }
 
 void emit_nothing(struct xlate *t, struct jit_insn *u)
@@ -521,6 +540,7 @@ void emit_push(struct xlate *t, struct jit_insn *u)
         load_slot(t, reg = H_RAX, u->ext);
     asm_op(A, X_MOV_MR | w_of(u->size), reg, rm_mem(H_R11, 0), 0);
     jit_move_sp(t, -u->size);
+    jit_near_set(t, RSP, 0, u->size, true);
 }
 
 void emit_push_imm(struct xlate *t, struct jit_insn *u)
@@ -529,6 +549,7 @@ void emit_push_imm(struct xlate *t, struct jit_insn *u)
     asm_op(A, 0xc7 | w_of(u->size), 0, rm_mem(H_R11, 0), 4);
     asm_32(A, (uint32_t)u->in.imm);
     jit_move_sp(t, -u->size);
+    jit_near_set(t, RSP, 0, u->size, true);
 }
 
 void emit_push_rm(struct xlate *t, struct jit_insn *u)
@@ -557,6 +578,8 @@ void emit_pop(struct xlate *t, struct jit_insn *u)
     if (reg == H_NONE)
         store_slot(t, H_R11, u->ext);
     jit_move_sp(t, u->size);
+    if (reg != H_NONE && u->ext != RSP)
+        jit_near_set(t, RSP, -(int)u->size, u->size, false);
 }
 
 void emit_leave(struct xlate *t, struct jit_insn *u)
@@ -566,4 +589,5 @@ void emit_leave(struct xlate *t, struct jit_insn *u)
     jit_top(t, RBP, 0, u->size, false);
     asm_op(A, X_LEA | w_of(u->size), H_R9, rm_mem(bp, u->size), 0);
     asm_op(A, X_MOV_RM | w_of(u->size), bp, rm_mem(H_R11, 0), 0);
+    jit_near_set(t, RSP, -(int)u->size, u->size, false);
 }

@@ -88,6 +88,7 @@ void flags_keep(struct xlate *t)
     }
     flags_store(&t->a);
     t->kept = true;
+    t->near.valid = false; /* R11 */
 }
 
 /* What the current instruction reads, or leaves as it is. */

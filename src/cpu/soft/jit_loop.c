@@ -100,6 +100,7 @@ static void begin_copy(struct xlate *t, const struct flags_place *f, bool in_hos
     t->recipe = f->recipe;
     t->in_host = in_host;
     t->x87.live = false;
+    t->near.valid = false;
     t->n_slots = (unsigned)(t->block->key >> 12) / 16;
 }
 
@@ -192,6 +193,6 @@ bool jit_loop(struct xlate *t, struct jit_insn *to, int cc)
     t->kept = end.kept;
     t->recipe = end.recipe;
     t->in_host = true;
-    t->x87.live = false;
+    t->x87.live = t->near.valid = false;
     return true;
 }

@@ -108,6 +108,21 @@ struct top_miss {
     uint8_t size;
     bool write;
 };
+/* What R11 is between instructions: the host's address of [base + disp], of 'size' bytes. */
+struct near {
+    bool valid, write; /* write: as its write entry says */
+    uint8_t base, size;
+    int32_t disp;
+};
+/* An access near the last one that may be on another page. */
+struct near_miss {
+    uint8_t *from;
+    uint8_t *done; /* there R11 is the host's address */
+    uint16_t side;
+    uint8_t base, size;
+    int32_t disp;
+    bool write;
+};
 /* An access of a loop on another page than the last. */
 struct page_miss {
     uint8_t *from; /* here R11 is the address - the slot's tag */
@@ -150,7 +165,10 @@ struct xlate {
     bool once;     /* no copies */
     unsigned uncounted; /* instructions of the loop's rounds before this copy */
     unsigned loop_first, loop_last, n_slots; /* of the loop that is copied */
-    unsigned n_sides, n_far, n_tops, n_misses, n_pages;
+    struct near near;
+    bool near_set, near_used; /* by the current instruction */
+    unsigned n_sides, n_far, n_tops, n_misses, n_pages, n_nears;
+    struct near_miss near_miss[EMIT_INSNS_MAX];
     struct tlb_miss miss[EMIT_INSNS_MAX];
     struct top_miss top[EMIT_INSNS_MAX];
     struct page_miss page[EMIT_INSNS_MAX];
@@ -228,6 +246,13 @@ void jit_put_insn(struct xlate *t);
 bool jit_loop(struct xlate *t, struct jit_insn *to, int cc);
 bool jit_walks_pages(const struct xlate *t, const struct insn *in);
 
+/* jit_near.c */
+bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write);
+void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write);
+void jit_near_before(struct xlate *t); /* the current instruction */
+void jit_near_behind(struct xlate *t);
+void jit_near_miss(struct xlate *t, struct near_miss *m);
+
 /* jit_page.c */
 void jit_page(struct xlate *t, unsigned size, bool write); /* R11: linear to host, in a loop */
 void jit_page_miss(struct xlate *t, struct page_miss *m);
@@ -244,6 +269,9 @@ void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linea
 void jit_push_place(struct xlate *t, unsigned size);               /* R11: host, of a new top */
 void jit_move_sp(struct xlate *t, int by);
 /* R11 = host address of [guest register + disp], which is most likely on the stack. */
+void jit_top_at(struct xlate *t, struct side_exit *s, unsigned g, int disp, unsigned size, bool write);
+void jit_tlb_at(struct xlate *t, struct side_exit *s, unsigned size, bool write);
+bool jit_is_stack(const struct xlate *t, const struct insn *in); /* [RSP + disp] or [RBP + disp] */
 void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write);
 void jit_top_miss(struct xlate *t, struct top_miss *m);
 void jit_tlb_miss(struct xlate *t, struct tlb_miss *m);

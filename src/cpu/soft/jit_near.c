@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_near.c - memory accesses near the one before: fields of a structure, a run of pushes.
+ *
+ * Behind an access R11 still is the host's address of [base + disp].  The next one by the same, unchanged
+ * base is a few bytes away, and on the same page unless that is close to the page's end, which two
+ * instructions tell.  A pointer that the TLB gave is good up to the next safe point (mem.h), and
+ * within a block there is none.
+ * Called: jit_emit.c, jit.c. */
+#include "cpu/soft/jit_private.h"
+
+#define A (&t->a)
+#define REACH 256 /* bytes */
+
+/* The page offset's bits that tell 'n' or more from less: at most twice n. */
+static uint32_t at_least(unsigned n)
+{
+    unsigned power = 1;
+
+    while (power < n)
+        power *= 2;
+    return (PAGE_SIZE - 1) & ~(power - 1);
+}
+
+/* R11 = host address of [base + disp], if that is to be had from the last one.  false: nothing is done. */
+bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write)
+{
+    const struct near *n = &t->near;
+    int64_t delta = (int64_t)disp - n->disp, end = delta + size;
+    struct near_miss *m = &t->near_miss[t->n_nears];
+
+    if (!n->valid || n->base != base || (write && !n->write) || delta < -REACH || end > REACH ||
+        t->n_nears == ARRAY_LEN(t->near_miss))
+        return false;
+    if (delta >= 0 && end <= n->size) { /* a part of it */
+        if (delta)
+            asm_op(A, X_LEA | OPC_W, H_R11, rm_mem(H_R11, (int32_t)delta), 0);
+        t->near_used = true;
+        return true;
+    }
+    if (delta >= 0) { /* its last byte: not one of the first of a page */
+        asm_op(A, X_LEA, H_RAX, rm_mem(H_R11, (int32_t)end - 1), 0);
+        asm_8(A, 0xa9); /* test $, %eax */
+        asm_32(A, at_least((unsigned)end));
+    } else if (end <= n->size) {
+        asm_op(A, 0xf7, 0, rm_reg(H_R11), 4); /* test $, %r11d */
+        asm_32(A, at_least((unsigned)-delta));
+    } else {
+        return false;
+    }
+    t->n_nears++;
+    *m = (struct near_miss){ .from = asm_jcc_later(A, CC_E), .side = (uint16_t)(jit_side_exit(t) - t->side),
+                             .base = (uint8_t)base, .size = (uint8_t)size, .disp = disp, .write = write };
+    if (delta)
+        asm_op(A, X_LEA | OPC_W, H_R11, rm_mem(H_R11, (int32_t)delta), 0);
+    m->done = A->p;
+    t->near_used = true;
+    flags_lost(t);
+    return true;
+}
+
+/* The whole check, out of line. */
+void jit_near_miss(struct xlate *t, struct near_miss *m)
+{
+    struct side_exit *s = &t->side[m->side];
+
+    asm_land(A, m->from);
+    if ((m->base == RSP || m->base == RBP) && m->size <= 8) {
+        jit_top_at(t, s, m->base, m->disp, m->size, m->write);
+    } else {
+        asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(host_of(m->base), m->disp), 0);
+        jit_tlb_at(t, s, m->size, m->write);
+    }
+    asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
+}
+
+/* Behind the current instruction R11 is the host's address of [base + disp]. */
+void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write)
+{
+    if (disp != (int32_t)disp || host_of(base) == H_NONE)
+        return;
+    write |= t->near_used && t->near.write;
+    t->near = (struct near){ .valid = true, .write = write, .base = (uint8_t)base,
+                             .size = (uint8_t)size, .disp = (int32_t)disp };
+    t->near_set = true;
+}
+
+/* Does it leave R11 alone? */
+static bool keeps_r11(const struct xlate *t, const struct jit_insn *u)
+{
+    const struct insn *in = &u->in;
+
+    if (u->emit == emit_nothing || u->emit == emit_mov_imm || u->emit == emit_sign ||
+        u->emit == emit_jcc)
+        return true;
+    if (u->emit == emit_lea)
+        return host_of(in->reg) != H_NONE &&
+               (in->base == INSN_NONE || (in->base < GPRS && host_of(in->base) != H_NONE));
+    if (u->emit != emit_rm || (in->has_modrm && in->mod != 3) || u->rm_high || u->reg_high)
+        return false;
+    return u->rm_x || host_of(in->rm) != H_NONE;
+}
+
+/* Others may want R11 before they look at memory. */
+static bool looks_first(const struct jit_insn *u)
+{
+    return u->emit == emit_rm || u->emit == emit_push || u->emit == emit_push_imm ||
+           u->emit == emit_pop || u->emit == emit_leave || u->emit == emit_call || u->emit == emit_ret;
+}
+
+void jit_near_before(struct xlate *t)
+{
+    const struct jit_insn *u = &t->insn[t->i];
+
+    t->near_set = t->near_used = false;
+    if (!looks_first(u) && !keeps_r11(t, u))
+        t->near.valid = false;
+}
+
+void jit_near_behind(struct xlate *t)
+{
+    const struct jit_insn *u = &t->insn[t->i];
+    bool moved = t->near_set && u->emit != emit_rm; /* it knows of RSP's new value */
+
+    if (!t->near_set && !keeps_r11(t, u))
+        t->near.valid = false;
+    if (t->near.valid && !moved && u->writes >> t->near.base & 1)
+        t->near.valid = false;
+}
