@@ -148,6 +148,7 @@ enum {
     LAZY_ADDR,  /* the address that an EA operation made for the next one */
     LAZY_LEFT,  /* instructions until the run loop wants to look at the clock; negative: now */
     LAZY_ZERO,  /* 0: base or index of addresses that have none */
+    LAZY_TARGET, /* of a call in translated code */
 };
 
 /* ---- code.c: the cache ----------------------------------------------------------------------- */

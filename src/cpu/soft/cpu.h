@@ -135,7 +135,7 @@ struct soft_vp {
     uint64_t gpr[GPRS];
     uint64_t rip;            /* see the rules above; exact at block ends and in helpers */
     uint64_t block_rip;      /* RIP of the first byte of the block in execution */
-    uint64_t lazy[4];        /* the run loop's lazy flags */
+    uint64_t lazy[5];        /* the run loop's lazy flags */
     struct tlb *tlb;         /* the current set: by address space and privilege (mem.h) */
     uint64_t top_tag, top_host; /* one of its write entries, most likely the stack's (jit_emit.c) */
     uint64_t top_limit;         /* for accesses at less than this in it: TOP_LIMIT, or 0 */

@@ -208,8 +208,9 @@ void emit_call(struct xlate *t, struct jit_insn *u)
     jit_exit(t, u->exit, u->delta);
 }
 
-/* R11 is the target.  RAX = its entry in the jump cache; what it does not know, the interpreter does,
- * with the whole instruction. */
+/* R11 is the target.  RAX = tag and first operation of its entry in the jump cache; what it does not know,
+ * the interpreter does, with the whole instruction.  R11 stays what it is: loaded from the entry it
+ * would make a chain of all calls and returns, through block_rip and the return addresses. */
 static void find_target(struct xlate *t)
 {
     asm_op(A, 0x69, H_RAX, rm_reg(H_R11), 4); /* imul $, %r11d, %eax */
@@ -221,20 +222,21 @@ static void find_target(struct xlate *t)
     asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(run), 0);
     asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(jump)), 0);
     jit_side(t, CC_NE);
-    asm_op(A, X_MOV_RM, H_R11, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, tag)), 0);
-    asm_op(A, X_CMP_RM, H_R11, IN_VP(jump_tag), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, tag)), 0);
+    asm_op(A, X_CMP_RM, H_RAX, IN_VP(jump_tag), 0);
     jit_side(t, CC_NE);
 }
-_Static_assert(sizeof(struct jump_entry) == 16 && offsetof(struct jump_entry, pc) == 0, "find_target");
+_Static_assert(sizeof(struct jump_entry) == 16 && offsetof(struct jump_entry, pc) == 0 &&
+                   offsetof(struct jump_entry, first) == offsetof(struct jump_entry, tag) + 4, "find_target");
 
-/* By the entry RAX. */
+/* To R11, by RAX of find_target(). */
 static void go_target(struct xlate *t)
 {
     const struct op *last = &t->block->ops[t->insn[t->i].op];
 
-    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(jump)), 0);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
-    asm_op(A, X_MOV_RM, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, first)), 0);
+    asm_op(A, X_SHIFT_I | OPC_W, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(A, 32);
     count(t, last->n);
     look_up(t);
     if (t->vp->run->jump_base) {
@@ -284,8 +286,10 @@ void emit_call_rm(struct xlate *t, struct jit_insn *u)
     read_target(t, u);
     find_target(t);
     asm_op(A, X_MOV_MR | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
+    asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(lazy[LAZY_TARGET]), 0);
     return_place(t, u);
     push_return(t, u);
     asm_op(A, X_MOV_RM | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
+    asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(lazy[LAZY_TARGET]), 0);
     go_target(t);
 }
