@@ -421,8 +421,14 @@ static bool bit_op(struct jit_insn *u, unsigned opc, bool imm, unsigned kind)
 {
     const struct insn *in = &u->in;
 
-    if (is_memory(in) && !imm)
-        return false; /* a string of bits */
+    if (is_memory(in) && !imm) { /* a string of bits */
+        if (in->addr_size != 8 || in->op_size < 4 || (kind && host_of(in->reg) == H_NONE) ||
+            !rm_op(u, OPC_0F | opc, in->op_size, ACC_R, kind ? ACC_RW : ACC_R))
+            return false;
+        u->partial = u->makes = true;
+        u->emit = emit_bit_string;
+        return true;
+    }
     u->rm_register = true;
     u->partial = u->makes = true;
     return rm_op(u, OPC_0F | opc, in->op_size, imm ? 0 : ACC_R, kind ? ACC_RW : ACC_R) &&

@@ -509,6 +509,30 @@ void emit_cmpxchg(struct xlate *t, struct jit_insn *u)
     set(t, RAX, H_RAX);
 }
 
+/* BT, BTS, BTR, BTC without LOCK: the word that has the bit, and then as of a register. */
+void emit_bit_string(struct xlate *t, struct jit_insn *u)
+{
+    const struct insn *in = &u->in;
+    unsigned w = u->size == 8 ? OPC_W : 0, shift = u->size == 8 ? 6 : 5, reg = host_of(in->reg);
+
+    jit_address(t, in);
+    asm_op(A, w ? X_MOV_RM | OPC_W : X_MOVSXD, H_RAX, place_of(in->reg), 0);
+    asm_op(A, X_SHIFT_I | OPC_W, G_SAR, rm_reg(H_RAX), 1);
+    asm_8(A, shift);
+    asm_op(A, X_LEA | OPC_W, H_R11, rm_sib(H_R11, H_RAX, shift - 3, 0), 0);
+    jit_tlb(t, u->size, u->rm_acc & ACC_W);
+    flags_for(t);
+    asm_op(A, X_MOV_RM | w, H_RAX, rm_mem(H_R11, 0), 0);
+    if (u->rm_acc & ACC_W) {
+        asm_op(A, u->opc, reg, rm_reg(H_RAX), 0);
+        asm_op(A, X_MOV_MR | w, H_RAX, rm_mem(H_R11, 0), 0);
+        return;
+    }
+    if (reg == H_NONE)
+        load_slot(t, reg = H_R11, in->reg);
+    asm_op(A, u->opc, reg, rm_reg(H_RAX), 0);
+}
+
 void emit_cmpxchg8b(struct xlate *t, struct jit_insn *u)
 {
     memory_operand(t, u);

@@ -279,7 +279,7 @@ void jit_tlb_miss(struct xlate *t, struct tlb_miss *m);
 void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write, const void *refill);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
-    emit_cmpxchg8b, emit_sign, emit_vzero,
+    emit_cmpxchg8b, emit_bit_string, emit_sign, emit_vzero,
     emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
 
 /* jit_flow.c */
