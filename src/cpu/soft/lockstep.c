@@ -166,7 +166,7 @@ static void set_stops(struct soft_vp *vp, struct block *b)
         struct op *o = &b->ops[i];
 
         if (o->flags & OP_EXIT)
-            o->imm = (uintptr_t)&l->exit.op;
+            o->imm = (uintptr_t)l->exit;
         if (o->run == op_tier)
             o->run = op_resume;
         if (!is_helper(o))
@@ -232,8 +232,22 @@ static void note_undefined(struct soft_vp *vp, const struct block *is)
     int end = at && at->flags & OP_EXIT ? at->off + at->len : is->len;
     struct block_walk w = { .bytes = block_bytes(is), .mode = vp->mode };
 
-    while (w.next < end && block_next(&w))
+    while (w.next < end && block_next(&w)) {
+        if (l->undefined && w.in.map == MAP_1 && (w.in.opcode == 0x9c || w.in.opcode == 0x9f))
+            l->spread = true; /* PUSHF, LAHF */
         l->undefined = lock_undefined(vp, &w.in, l->undefined);
+    }
+}
+
+/* Undefined flags were stored: where values differ by nothing but flags they may be these. */
+static bool same_but_flags(const struct lockstep *l)
+{
+    struct lock_state ref = l->ref;
+
+    for (unsigned i = 0; i < GPRS; i++)
+        if (!((ref.gpr[i] ^ l->host.gpr[i]) & ~(uint64_t)F_ARITH))
+            ref.gpr[i] = l->host.gpr[i];
+    return !lock_differs(&l->host, &ref, l->undefined) && lock_mem_same(l, F_ARITH);
 }
 
 /* Is this host code's state?  'ref' keeps the one that should have been: as far on by the count of
@@ -248,7 +262,9 @@ static bool same(struct soft_vp *vp)
         return false;
     take(vp, &l->ref);
     l->distance = distance;
-    return !lock_differs(&l->host, &l->ref, l->undefined) && lock_mem_same(l);
+    if (l->spread)
+        return same_but_flags(l);
+    return !lock_differs(&l->host, &l->ref, l->undefined) && lock_mem_same(l, 0);
 }
 
 /* The interpreter from 'entry' on; true: it came to a state that is host code's. */
@@ -262,6 +278,7 @@ static bool follow(struct soft_vp *vp)
     vp->lazy[LAZY_LEFT] = AMPLE;
     l->distance = INT64_MAX;
     l->undefined = 0;
+    l->spread = false;
     if (l->host_side && off == l->end->off && same(vp))
         return true;
     for (unsigned i = 0; i < PASSES && off == (int16_t)off && (is = piece(vp, b, (int)off)); i++) {
@@ -309,6 +326,7 @@ static bool reference(struct soft_vp *vp, int *ret_raised)
 
 int lockstep_init(struct soft_vp *vp)
 {
+    struct block *nowhere;
     struct lockstep *l;
 
     if (vp->soft->part.cfg.soft_mode != SOFT_LOCKSTEP)
@@ -318,8 +336,10 @@ int lockstep_init(struct soft_vp *vp)
         return -ENOMEM;
     memset(l, 0, sizeof *l);
     lock_mem_init(l);
-    l->exit.head.key = BLOCK_DEAD; /* is on no page: no exit between pages takes it for the right one */
-    l->exit.op.run = op_stop_exit;
+    nowhere = (struct block *)(void *)l->nowhere;
+    nowhere->key = BLOCK_DEAD; /* on no page: no exit between pages takes it for the right one */
+    l->exit = nowhere->ops;
+    l->exit->run = op_stop_exit;
     vp->lockstep = l;
     vp->mmu->missed = lock_mem_missed;
     return 0;

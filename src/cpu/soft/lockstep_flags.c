@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lockstep_flags.c - arithmetic flags that the architecture leaves undefined (SDM volume 2, "Flags Affected").
+/* lockstep_flags.c - arithmetic flags that the architecture leaves undefined (SDM 2, "Flags Affected").
  *
  * Processors leave some of them as they were before the instruction, and that is not the same in host code
  * and in the interpreter, where the instruction stands among others.  AND, OR, XOR, TEST and their like

@@ -72,11 +72,11 @@ struct lockstep {
     unsigned region;        /* of the cache, when the step began */
     struct op raised;       /* what did */
     unsigned undefined; /* flags, by what ran when 'again' */
+    bool spread;        /* undefined ones were stored or loaded as values */
 
-    struct { /* where exits of pieces lead */
-        struct block head;
-        struct op op;
-    } exit;
+    /* Where exits of pieces lead: the only operation of a block that is none. */
+    _Alignas(64) char nowhere[sizeof(struct block) + sizeof(struct op)];
+    struct op *exit;
 
     struct lock_piece pieces[LOCK_PIECES], scratch;
 
@@ -93,7 +93,7 @@ struct lockstep {
 void lock_mem_init(struct lockstep *l);
 void lock_mem_begin(struct lockstep *l);   /* nothing is touched */
 void lock_mem_again(struct lockstep *l);   /* as before the step, with host code's result kept aside */
-bool lock_mem_same(const struct lockstep *l);
+bool lock_mem_same(const struct lockstep *l, uint32_t but); /* these bits of aligned words may differ */
 struct tlb_set *lock_mem_missed(struct soft_vp *vp, uint64_t va, unsigned acc);
 /* What is to be compared of a page that host code has written: its bytes, and the interpreter's. */
 void lock_mem_sides(const struct lockstep *l, unsigned i, const uint8_t **ret_host,
