@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/log.h"
 #include "cpu/soft/lockstep_private.h"
@@ -205,8 +205,8 @@ static struct block *piece(struct soft_vp *vp, const struct block *b, int off)
     const struct block_bytes *code = block_bytes(b);
     uint64_t key = l->key + ((uint64_t)(int64_t)off << 12);
     int stop = l->host_side ? l->end->off : INT_MAX;
-    struct lock_piece *p = l->again ? &l->scratch
-                                    : &l->pieces[(key >> 12 ^ (unsigned)stop * 67) % LOCK_PIECES];
+    size_t slot = (uint32_t)((key >> 12) + (unsigned)stop * 67) * JUMP_FACTOR >> (32 - LOCK_PIECE_BITS);
+    struct lock_piece *p = l->again ? &l->scratch : &l->pieces[slot];
     struct block *is = (struct block *)(void *)p->room;
     struct code_bytes from;
 
@@ -331,10 +331,10 @@ int lockstep_init(struct soft_vp *vp)
 
     if (vp->soft->part.cfg.soft_mode != SOFT_LOCKSTEP)
         return 0;
-    l = aligned_alloc(64, ALIGN_UP(sizeof *l, 64));
-    if (!l)
-        return -ENOMEM;
-    memset(l, 0, sizeof *l);
+    /* Large, and most of it never touched. */
+    l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (l == MAP_FAILED)
+        return -errno;
     lock_mem_init(l);
     nowhere = (struct block *)(void *)l->nowhere;
     nowhere->key = BLOCK_DEAD; /* on no page: no exit between pages takes it for the right one */
@@ -351,7 +351,8 @@ void lockstep_done(struct soft_vp *vp)
         log_info("lock-step: VP %u: %llu pieces compared, %llu more disturbed", vp->vp.index,
                  (unsigned long long)(vp->count.steps - vp->count.steps_disturbed),
                  (unsigned long long)vp->count.steps_disturbed);
-    free(vp->lockstep);
+    if (vp->lockstep)
+        munmap(vp->lockstep, sizeof *vp->lockstep);
     vp->lockstep = NULL;
 }
 

@@ -48,7 +48,7 @@ struct lock_piece {
     uint8_t code[BLOCK_INSNS_MAX * INSN_MAX];
     _Alignas(64) char room[BLOCK_BYTES_MAX];
 };
-#define LOCK_PIECES 512
+#define LOCK_PIECE_BITS 10
 
 struct lockstep {
     bool inside;  /* a step */
@@ -78,7 +78,7 @@ struct lockstep {
     _Alignas(64) char nowhere[sizeof(struct block) + sizeof(struct op)];
     struct op *exit;
 
-    struct lock_piece pieces[LOCK_PIECES], scratch;
+    struct lock_piece pieces[1 << LOCK_PIECE_BITS], scratch;
 
     unsigned n_pages, n_entries;
     struct lock_page page[LOCK_PAGES];
