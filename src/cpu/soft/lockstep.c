@@ -281,6 +281,11 @@ static bool follow(struct soft_vp *vp)
     l->spread = false;
     if (l->host_side && off == l->end->off && same(vp))
         return true;
+    if (!piece(vp, b, (int)off)) { /* behind the block's last: there is but its exit */
+        vp->rip = rip_mask(vp, l->before.block_rip + (uint64_t)off);
+        l->stop = LOCK_EXIT;
+        return vp->rip == l->host_rip && same(vp);
+    }
     for (unsigned i = 0; i < PASSES && off == (int16_t)off && (is = piece(vp, b, (int)off)); i++) {
         const struct op *o = is->ops;
 
