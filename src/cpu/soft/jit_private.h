@@ -50,7 +50,8 @@ struct recipe {
 struct x87_state {
     bool live;         /* known to be */
     bool pending, fdp; /* the instruction's address; the operand's, which is in next_fdp */
-    uint16_t off, fop;
+    int16_t off;       /* from block_rip */
+    uint16_t fop;
     uint8_t seg;
 };
 

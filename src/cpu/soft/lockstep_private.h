@@ -84,9 +84,10 @@ struct lockstep {
     struct lock_page page[LOCK_PAGES];
     struct lock_entry entries[LOCK_ENTRIES];
     struct tlb_set on_copies, on_real; /* only what this step has touched */
-    _Alignas(64) uint8_t old[LOCK_PAGES][PAGE_SIZE];  /* before the step */
-    _Alignas(64) uint8_t work[LOCK_PAGES][PAGE_SIZE]; /* of those that are written */
-    _Alignas(64) uint8_t made[LOCK_PAGES][PAGE_SIZE]; /* host code's result, when 'again' */
+    /* Host code takes offsets in pages from the host's addresses, too. */
+    _Alignas(PAGE_SIZE) uint8_t old[LOCK_PAGES][PAGE_SIZE];  /* before the step */
+    _Alignas(PAGE_SIZE) uint8_t work[LOCK_PAGES][PAGE_SIZE]; /* of those that are written */
+    _Alignas(PAGE_SIZE) uint8_t made[LOCK_PAGES][PAGE_SIZE]; /* host code's result, when 'again' */
 };
 
 /* lockstep_mem.c */
