@@ -53,7 +53,6 @@ bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool 
     if (delta)
         asm_op(A, X_LEA | OPC_W, H_R11, rm_mem(H_R11, (int32_t)delta), 0);
     m->done = A->p;
-    t->near_used = true;
     flags_lost(t);
     return true;
 }
@@ -78,7 +77,7 @@ void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, b
 {
     if (disp != (int32_t)disp || host_of(base) == H_NONE)
         return;
-    write |= t->near_used && t->near.write;
+    write |= t->near_used && t->near.write; /* the same bytes; another page may be one to read only */
     t->near = (struct near){ .valid = true, .write = write, .base = (uint8_t)base,
                              .size = (uint8_t)size, .disp = (int32_t)disp };
     t->near_set = true;
