@@ -562,12 +562,12 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
         t->insn[i].at = NULL;
 }
 
-/* Memory for the next block, both mappings of it: by one call for many pages, not by a fault each. */
-static void take_room(struct jit *j, size_t from)
+/* Memory for the next blocks, both mappings of it: by one call for many pages, not by a fault each. */
+static void take_room(struct jit *j, size_t from, size_t to)
 {
-    size_t first = ALIGN_UP(from, JIT_PIECE);
+    size_t first = to & ~(JIT_PIECE - 1);
 
-    if (first >= from + BLOCK_ROOM || first + JIT_PIECE > JIT_SIZE)
+    if (first <= from || first + JIT_PIECE > JIT_SIZE)
         return;
     madvise(j->write + first, JIT_PIECE, MADV_POPULATE_WRITE);
     madvise(j->run + first, JIT_PIECE, MADV_POPULATE_READ);
@@ -592,7 +592,6 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     t.n = 0;
     if (!read_block(&t))
         return;
-    take_room(j, region * JIT_REGION_SIZE + j->used[region]);
     find_labels(&t);
     find_live(&t);
     begin(&t, room + j->used[region], false);
@@ -602,6 +601,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
             return;
     }
     j->used[region] = ALIGN_UP((size_t)(t.a.p - room), 16u);
+    take_room(j, (size_t)(t.a.start - j->write), region * JIT_REGION_SIZE + j->used[region]);
     if (unlikely(j->spoil))
         j->spoil(t.a.start, (size_t)(t.a.p - t.a.start));
     for (unsigned i = n; i-- > 0;) {
