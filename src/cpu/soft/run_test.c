@@ -293,6 +293,29 @@ TEST(page_fault)
     guest_free(g);
 }
 
+/* Fields of a structure whose second page is read only: read there, then write. */
+GUEST(near,
+      "andb $0xfd, 0x3000+4*8\n mov $0x7ff000, %ebx\n mov $5, %eax\n mov %rax, 0xff8(%rbx)\n"
+      "mov 0x1000(%rbx), %rcx\n lea 1f(%rip), %rdx\n jmp *%rdx\n" /* both pages are in the TLB */
+      "1: mov %rax, 0xff0(%rbx)\n mov 0x1020(%rbx), %rcx\n mov %rax, 0x1030(%rbx)" STOP);
+TEST(fields_on_two_pages)
+{
+    struct guest *g = START(near);
+    struct vp_regs r;
+    uint64_t v = 1;
+
+    guest_run(g);
+    EXPECT_EQ(g->report[0], 14);
+    EXPECT_EQ(g->report[1], 3);
+    vp_get_regs(g->vp, &r);
+    EXPECT_EQ(r.cr2, 0x800030);
+    gmem_read(g->mem, GPA(0x800030), &v, sizeof v);
+    EXPECT_EQ(v, 0);
+    gmem_read(g->mem, GPA(0x7ffff0), &v, sizeof v);
+    EXPECT_EQ(v, 5);
+    guest_free(g);
+}
+
 GUEST(noncanonical, "mov $0x8000000000000000, %rcx\n mov (%rcx), %eax" STOP);
 TEST(non_canonical)
 {
