@@ -88,9 +88,24 @@ static bool same_recipe(const struct recipe *a, const struct recipe *b)
                                                              a->b == b->b && a->imm == b->imm));
 }
 
+/* Does a round make them all before anybody sees them? */
+static bool flags_dead(const struct xlate *t, unsigned first, unsigned last)
+{
+    for (unsigned i = first; i < last; i++) {
+        const struct jit_insn *u = &t->insn[i];
+
+        if (u->faults || u->reads || u->partial || u->leaves)
+            return false;
+        if (u->makes)
+            return true;
+    }
+    return false;
+}
+
 /* Where the flags are at the loop's end, or at the beginning of a copy. */
 struct flags_place {
     bool kept;
+    bool dead; /* nobody asks, but the run loop does */
     struct recipe recipe;
 };
 
@@ -116,7 +131,7 @@ static void go_back(struct xlate *t, const struct flags_place *f, const uint8_t 
     asm_jmp(A, (const void *)((intptr_t)start + A->run));
     asm_land(A, out[0]);
     asm_land(A, out[1]);
-    if (!f->kept) {
+    if (!f->kept && !f->dead) {
         flags_replay(A, &f->recipe);
         flags_store(A);
     }
@@ -158,10 +173,11 @@ bool jit_loop(struct xlate *t, struct jit_insn *to, int cc)
         return false;
     if (cc < 0 && !t->kept && !flags_survive_loop(t, first))
         flags_keep(t);
-    end = begin = (struct flags_place){ t->kept, t->recipe };
+    end = begin = (struct flags_place){ .kept = t->kept, .recipe = t->recipe };
     if (!flags_survive_loop(t, first))
         begin.recipe.kind = RECIPE_NONE;
-    begin.kept |= begin.recipe.kind == RECIPE_NONE;
+    begin.dead = begin.recipe.kind == RECIPE_NONE && cc >= 0 && flags_dead(t, first, last);
+    begin.kept |= begin.recipe.kind == RECIPE_NONE && !begin.dead;
     t->loop_first = first;
     t->loop_last = last;
     if (cc >= 0)
@@ -186,6 +202,8 @@ bool jit_loop(struct xlate *t, struct jit_insn *to, int cc)
         if (begin.kept && !end.kept)
             flags_store(A);
     }
+    if (begin.dead && !end.kept)
+        flags_store(A);
     t->copy = t->uncounted = 0;
     t->i = last;
     go_back(t, &begin, start, to->off, n, copies);

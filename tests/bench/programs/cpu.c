@@ -7,25 +7,32 @@
 
 /* ---- a loop whose instructions are known ----------------------------------------------------- */
 
-#define LOOPS UINT64_C(300000000)
-#define LOOP_INSTRUCTIONS 8
+#define LOOPS UINT64_C(200000000)
+#define LOOP_INSTRUCTIONS 14
 
+/* Four chains: a single one would measure the latency of an addition, on any machine. */
 static uint64_t int_loop(void)
 {
-    uint64_t n = LOOPS, a = 1, b = 2;
+    uint64_t n = LOOPS, a = 1, b = 2, c = 3, d = 4;
 
-    __asm__ volatile("1: add %1, %0\n\t"
-                     "xor %0, %1\n\t"
-                     "shr $3, %1\n\t"
-                     "lea 7(%0,%1,2), %0\n\t"
-                     "and $0x7fffffff, %0\n\t"
-                     "sub $5, %1\n\t"
-                     "dec %2\n\t"
+    __asm__ volatile("1: lea 7(%0,%0,2), %0\n\t"
+                     "lea (%1,%1,4), %1\n\t"
+                     "add $5, %2\n\t"
+                     "sub $7, %3\n\t"
+                     "xor $0x155, %0\n\t"
+                     "sub $3, %1\n\t"
+                     "shl $1, %2\n\t"
+                     "lea 1(%3,%3), %3\n\t"
+                     "add $0x11, %0\n\t"
+                     "xor $0x77, %1\n\t"
+                     "xor $9, %2\n\t"
+                     "and $-2, %3\n\t"
+                     "dec %4\n\t"
                      "jnz 1b"
-                     : "+r"(a), "+r"(b), "+r"(n)
+                     : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(n)
                      :
                      : "cc");
-    return a + b;
+    return a + b + c + d;
 }
 
 /* ---- bytecode -------------------------------------------------------------------------------- */
