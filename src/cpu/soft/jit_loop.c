@@ -13,7 +13,7 @@
 #define A (&t->a)
 #define LOOP_INSNS_MAX 32
 #define COPIES_MAX     4
-#define COPIES_INSNS   32 /* all of them, about */
+#define COPIES_INSNS   64 /* all of them, about */
 
 /* Straight but for its end and ways out, and all of it translated? */
 static bool is_simple(struct xlate *t, unsigned first, unsigned last)
