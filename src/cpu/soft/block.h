@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* block.h - blocks of pre-decoded operations: what the cache keeps and the handlers run.
  *
- * A block is a run of instructions of one guest-physical page in one mode.  Nothing in it is virtual:
- * the same block serves every process that maps the page.  RIP is vp->block_rip (of the block's first
- * byte) plus op->off.  It goes on past conditional branches that are not taken, and follows direct
- * jumps within the page; it ends at other branches, at helpers that say so, at the end of the page.  An instruction that crosses into a second
- * page is a block of its own, and its first operation checks where that page lies.
+ * A block is a run of instructions of one guest-physical page in one mode. Nothing in it is
+ * virtual: the same block serves every process that maps the page. RIP is vp->block_rip (of the
+ * block's first byte) plus op->off. It goes on past conditional branches that are not taken, and
+ * follows direct jumps within the page; it ends at other branches, at helpers that say so, at the
+ * end of the page. An instruction that crosses into a second page is a block of its own, and its
+ * first operation checks where that page lies.
  *
  * Exits know their successor once they have been taken: op->imm points to its first operation, or to
  * the shared operation that looks it up.  Within a page the link holds for every address space;

@@ -551,7 +551,8 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
 
 static void begin(struct xlate *t, uint8_t *at, bool once)
 {
-    t->i = t->n_sides = t->n_far = t->n_tops = t->n_misses = t->n_pages = t->n_nears = t->copy = t->uncounted = 0;
+    t->i = t->copy = t->uncounted = 0;
+    t->n_sides = t->n_far = t->n_tops = t->n_misses = t->n_pages = t->n_nears = 0;
     t->bad = false;
     t->once = once;
     t->near.valid = false;

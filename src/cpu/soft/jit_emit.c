@@ -39,14 +39,16 @@ struct side_exit *jit_side_exit(struct xlate *t)
     const struct jit_insn *u = &t->insn[t->i];
     struct side_exit *s = t->n_sides ? &t->side[t->n_sides - 1] : NULL;
 
-    if (s && s->op == u->op && s->uncounted == t->uncounted && s->x87.fdp == t->x87.fdp && s->n < ARRAY_LEN(s->from))
+    if (s && s->op == u->op && s->uncounted == t->uncounted && s->x87.fdp == t->x87.fdp &&
+        s->n < ARRAY_LEN(s->from))
         return s;
     if (t->n_sides == ARRAY_LEN(t->side)) {
         t->bad = true;
         return s;
     }
     s = &t->side[t->n_sides++];
-    *s = (struct side_exit){ .op = u->op, .uncounted = (uint16_t)t->uncounted, .kept = t->kept, .recipe = t->recipe, .x87 = t->x87 };
+    *s = (struct side_exit){ .op = u->op, .uncounted = (uint16_t)t->uncounted, .kept = t->kept,
+                             .recipe = t->recipe, .x87 = t->x87 };
     if (!t->kept && t->recipe.kind == RECIPE_NONE)
         t->bad = true;
     return s;
