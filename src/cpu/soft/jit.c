@@ -482,9 +482,7 @@ void jit_put_insn(struct xlate *t)
     jit_near_behind(t);
     if (u->makes)
         flags_made(t);
-    else if (t->recipe.kind != RECIPE_NONE &&
-             (u->writes >> t->recipe.a & 1 ||
-              (t->recipe.b != INSN_NONE && u->writes >> t->recipe.b & 1)))
+    else if (t->recipe.kind != RECIPE_NONE && flags_recipe_uses(&t->recipe, u->writes))
         t->recipe.kind = RECIPE_NONE;
 }
 

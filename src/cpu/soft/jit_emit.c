@@ -154,15 +154,22 @@ void jit_side_jmp(struct xlate *t, struct side_exit *s)
         s->from[s->n++] = asm_jmp_later(A);
 }
 
+void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
+                     const uint8_t *retry)
+{
+    asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+    asm_8(a, 0xb8); /* mov $, %eax */
+    asm_32(a, size | (write ? JIT_REFILL_WRITE : 0));
+    asm_call(a, refill);
+    asm_jmp(a, (const void *)((intptr_t)retry + a->run));
+}
+
 void jit_tlb_miss(struct xlate *t, struct tlb_miss *m)
 {
     asm_land(A, m->from);
-    asm_op(A, X_ADD_RM | OPC_W, H_R11,
-           rm_mem(H_RAX, m->write ? offsetof(struct tlb, write) : offsetof(struct tlb, read)), 0);
-    asm_8(A, 0xb8); /* mov $, %eax */
-    asm_32(A, m->size | (m->write ? JIT_REFILL_WRITE : 0));
-    asm_call(A, t->jit->common.refill);
-    asm_jmp(A, (const void *)((intptr_t)m->retry + A->run));
+    jit_call_refill(A, t->jit->common.refill,
+                    m->write ? offsetof(struct tlb, write) : offsetof(struct tlb, read), m->size,
+                    m->write, m->retry);
     jit_side_jmp(t, &t->side[m->side]);
 }
 
@@ -228,13 +235,8 @@ void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write, const void *
         asm_8(a, 0xc3);
         asm_land(a, miss);
     }
-    if (refill) {
-        asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-        asm_8(a, 0xb8); /* mov $, %eax */
-        asm_32(a, size | (write ? JIT_REFILL_WRITE : 0));
-        asm_call(a, refill);
-        asm_jmp(a, (const void *)((intptr_t)again + a->run));
-    }
+    if (refill)
+        jit_call_refill(a, refill, table, size, write, again);
     asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 10);
     asm_8(a, 0xc3);
 }
@@ -250,7 +252,8 @@ void jit_top_miss(struct xlate *t, struct top_miss *m)
     jit_side_jmp(t, s);
 }
 
-bool jit_is_stack(const struct xlate *t, const struct insn *in)
+/* Is it [RSP + disp] or [RBP + disp]? */
+static bool is_stack(const struct xlate *t, const struct insn *in)
 {
     return (in->base == RSP || in->base == RBP) && in->index == INSN_NONE &&
            in->addr_size == (t->wide ? 8 : 4) && in->seg < SEG_FS;
@@ -265,7 +268,7 @@ static bool is_near(const struct xlate *t, const struct jit_insn *u)
 
 static void memory_operand(struct xlate *t, const struct jit_insn *u)
 {
-    if (u->mem_size <= 8 && jit_is_stack(t, &u->in)) {
+    if (u->mem_size <= 8 && is_stack(t, &u->in)) {
         jit_top(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W);
         return;
     }

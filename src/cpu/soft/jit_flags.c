@@ -9,7 +9,7 @@
  * Called: jit.c, jit_emit.c, jit_flow.c. */
 #include "cpu/soft/jit_private.h"
 
-static bool recipe_uses(const struct recipe *r, uint16_t writes)
+bool flags_recipe_uses(const struct recipe *r, uint16_t writes)
 {
     return writes >> r->a & 1 || (r->b != INSN_NONE && writes >> r->b & 1);
 }
@@ -37,7 +37,7 @@ static bool survive(const struct xlate *t, unsigned from, bool in_host)
             return true;
         if (u->loses)
             in_host = false;
-        if (by_recipe && recipe_uses(&t->recipe, u->writes))
+        if (by_recipe && flags_recipe_uses(&t->recipe, u->writes))
             by_recipe = false;
     }
     return in_host || by_recipe;

@@ -88,11 +88,7 @@ void jit_put_page_miss(struct asm_buf *a, const struct jit_common *c, unsigned s
     asm_8(a, 0xc3);
 
     asm_land(a, miss);
-    asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-    asm_8(a, 0xb8); /* mov $, %eax */
-    asm_32(a, size | (write ? JIT_REFILL_WRITE : 0));
-    asm_call(a, c->refill);
-    asm_jmp(a, (const void *)((intptr_t)retry + a->run));
+    jit_call_refill(a, c->refill, table, size, write, retry);
     push_pop(a, 0x58, H_RCX);
     asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 5);
     asm_8(a, 0xc3);

@@ -220,6 +220,7 @@ void x87_write_pointers(struct asm_buf *a, const struct x87_state *x);
 void jit_show(const struct block *b, const uint8_t *run, const uint8_t *write, size_t n);
 
 /* jit_flags.c */
+bool flags_recipe_uses(const struct recipe *r, uint16_t writes); /* one of these registers */
 bool flags_survive(const struct xlate *t); /* of those just made: without being kept */
 void flags_made(struct xlate *t);
 void flags_to_host(struct xlate *t);
@@ -263,6 +264,9 @@ void jit_put_page_miss(struct asm_buf *a, const struct jit_common *c, unsigned s
 #define JIT_REFILL_WRITE 0x100 /* beside the size */
 struct side_exit *jit_side_exit(struct xlate *t); /* of the current instruction */
 void jit_side_jmp(struct xlate *t, struct side_exit *s);
+/* Behind a miss of jit_look_up(): goes to 'retry' with the entry filled; cannot: falls through. */
+void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
+                     const uint8_t *retry);
 void jit_look_up(struct asm_buf *a, int table, unsigned size); /* R11 in the TLB's table: CC_A: missed */
 void jit_side(struct xlate *t, unsigned cc); /* jcc to the interpreter's operation */
 void jit_side_always(struct xlate *t);
@@ -272,7 +276,6 @@ void jit_move_sp(struct xlate *t, int by);
 /* R11 = host address of [guest register + disp], which is most likely on the stack. */
 void jit_top_at(struct xlate *t, struct side_exit *s, unsigned g, int disp, unsigned size, bool write);
 void jit_tlb_at(struct xlate *t, struct side_exit *s, unsigned size, bool write);
-bool jit_is_stack(const struct xlate *t, const struct insn *in); /* [RSP + disp] or [RBP + disp] */
 void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write);
 void jit_top_miss(struct xlate *t, struct top_miss *m);
 void jit_tlb_miss(struct xlate *t, struct tlb_miss *m);

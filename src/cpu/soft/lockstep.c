@@ -377,7 +377,7 @@ static void run_host_code(struct soft_vp *vp, const struct op *o)
     lock_mem_begin(l);
     l->tlb = vp->tlb;
     vp->tlb = &l->on_copies.tlb;
-    vp->top_limit = vp->page_limit[0] = vp->page_limit[1] = 0;
+    mmu_forget_taken(vp);
     vp->lazy[LAZY_LEFT] = TURNS;
     end = enter(vp, o);
     l->end = end;
@@ -385,7 +385,7 @@ static void run_host_code(struct soft_vp *vp, const struct op *o)
     l->host_rip = !end ? vp->rip : rip_mask(vp, vp->block_rip + (uint64_t)(int64_t)(end->idx ? end->off : 0));
     take(vp, &l->host);
     vp->tlb = l->tlb;
-    vp->top_limit = vp->page_limit[0] = vp->page_limit[1] = 0;
+    mmu_forget_taken(vp);
 }
 
 /* The interpreter did not come to host code's state.  Is it host code's fault?  The copies decide. */

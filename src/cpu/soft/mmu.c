@@ -105,12 +105,6 @@ static void chain_remove(struct mmu_state *m, struct write_bucket *b, struct tlb
     *at = set->next[slot];
 }
 
-/* What translated code has taken from the current set. */
-static void forget_taken(struct soft_vp *vp)
-{
-    vp->top_limit = vp->page_limit[0] = vp->page_limit[1] = 0;
-}
-
 static void drop_write(struct soft_vp *vp, struct tlb_set *set, size_t slot)
 {
     struct tlb_entry *e = &set->tlb.write[slot];
@@ -122,7 +116,7 @@ static void drop_write(struct soft_vp *vp, struct tlb_set *set, size_t slot)
     chain_remove(vp->mmu, b, set, slot);
     bucket_sub(b);
     e->tag = tlb_empty(slot);
-    forget_taken(vp);
+    mmu_forget_taken(vp);
 }
 
 /* Drop all write entries for a page.  The VP is the caller's or stands at a safe point. */
@@ -186,7 +180,7 @@ void mmu_sync_dirty(struct soft_vp *vp)
 
 static void empty_slots(struct soft_vp *vp, struct tlb_set *set, bool global)
 {
-    forget_taken(vp);
+    mmu_forget_taken(vp);
     for (unsigned w = 0; w < ARRAY_LEN(set->filled[0]); w++) {
         for (uint64_t b = set->filled[global][w]; b; b &= b - 1) {
             unsigned slot = w * 64 + (unsigned)__builtin_ctzll(b);
@@ -339,7 +333,7 @@ void mmu_select_set(struct soft_vp *vp)
     tlb = &get_set(vp, class)->tlb;
     if (vp->tlb != tlb) {
         vp->tlb = tlb;
-        forget_taken(vp);
+        mmu_forget_taken(vp);
     }
 }
 
@@ -403,7 +397,7 @@ static void drop_large(struct soft_vp *vp, struct tlb_set *set, uint64_t va)
 {
     size_t first = tlb_slot(va & ~(4 * MIB - 1));
 
-    forget_taken(vp);
+    mmu_forget_taken(vp);
     for (size_t i = first; i < first + 4 * MIB / PAGE_SIZE; i++) {
         if ((set->tlb.read[i].tag ^ va) >> 22 == 0)
             set->tlb.read[i].tag = tlb_empty(i);
@@ -420,7 +414,7 @@ static void drop_small(struct soft_vp *vp, struct tlb_set *set, uint64_t page)
     size_t slot = tlb_slot(page);
     struct fetch_entry *f = &set->fetch[slot % FETCH_ENTRIES];
 
-    forget_taken(vp); /* the entry may have made room for another, and still be there */
+    mmu_forget_taken(vp); /* the entry may have made room for another, and still be there */
     if (set->tlb.read[slot].tag == page)
         set->tlb.read[slot].tag = tlb_empty(slot);
     if (set->tlb.write[slot].tag == page)

@@ -184,6 +184,13 @@ static inline struct tlb_set *mmu_set(const struct soft_vp *vp)
 bool mmu_hold(struct soft_vp *vp, gpa_t at);
 void mmu_release(struct soft_vp *vp, gpa_t at);
 
+/* What translated code has taken from the current set (jit_emit.c, jit_page.c): whoever drops an entry of
+ * the VP's, or gives it another set, says so. */
+static inline void mmu_forget_taken(struct soft_vp *vp)
+{
+    vp->top_limit = vp->page_limit[0] = vp->page_limit[1] = 0;
+}
+
 /* A VP has written to this RAM page. */
 static inline void mmu_dirty(struct soft_vp *vp, gpa_t at)
 {
