@@ -114,11 +114,13 @@ static bool refill_copies(struct soft_vp *vp, uint64_t va, unsigned what)
     return lockstep_refill(vp, va, what & (JIT_REFILL_WRITE - 1), what & JIT_REFILL_WRITE);
 }
 
-/* The compiler's function keeps no guest register but those in 'saved'. */
+/* The compiler's function keeps no guest register but those in 'saved'; an odd number of words is on the
+ * stack. */
 static void put_refill(struct asm_buf *a, bool lockstep)
 {
-    static const uint8_t kept[] = { H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11 };
-    uint8_t *dry, *ok;
+    static const uint8_t kept[] = { H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11,
+                                    H_RBX };
+    uint8_t *dry;
 
     for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
         push(a, kept[i]);
@@ -137,9 +139,6 @@ static void put_refill(struct asm_buf *a, bool lockstep)
     for (unsigned i = ARRAY_LEN(kept); i-- > 0;)
         pop(a, kept[i]);
     asm_op(a, 0x84, H_RAX, rm_reg(H_RAX), 0); /* test %al, %al */
-    ok = asm_jcc_later(a, CC_NE);
-    asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 5);
-    asm_land(a, ok);
     asm_8(a, 0xc3);
 }
 
@@ -167,6 +166,9 @@ static bool put_common(struct jit *j)
     asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_RAX), 0);
     asm_op(&a, 0xff, 4, rm_mem(H_RSI, offsetof(struct op, run)), 0);
 
+    c->side_flags = asm_here(&a);
+    flags_store_behind(&a);
+    asm_op(&a, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
     c->side = asm_here(&a);
     count_one(&a, IN_VP(count.side_exits));
     asm_jmp(&a, c->exit_op);
@@ -176,19 +178,7 @@ static bool put_common(struct jit *j)
 
     c->refill = asm_here(&a);
     put_refill(&a, j->lockstep);
-    for (unsigned write = 0; write < 2; write++) {
-        for (unsigned size = 0; size < 4; size++) {
-            c->top_miss[write][size] = asm_here(&a);
-            jit_put_top_miss(&a, 1u << size, write, j->lockstep ? c->refill : NULL);
-        }
-    }
-
-    for (unsigned write = 0; write < 2; write++) {
-        for (unsigned size = 0; size < 6; size++) {
-            c->page_miss[write][size] = asm_here(&a);
-            jit_put_page_miss(&a, c, 1u << size, write);
-        }
-    }
+    jit_put_misses(&a, c);
 
     c->cross_slow = asm_here(&a);
     count_one(&a, IN_VP(count.unlinked));
@@ -447,27 +437,6 @@ static void put_end(struct xlate *t)
     jit_exit(t, k, b->ops[k].disp);
 }
 
-static void put_sides(struct xlate *t)
-{
-    struct asm_buf *a = &t->a;
-
-    for (unsigned i = 0; i < t->n_sides; i++) {
-        const struct side_exit *s = &t->side[i];
-
-        for (unsigned k = 0; k < s->n; k++)
-            asm_land(a, s->from[k]);
-        if (s->uncounted)
-            asm_imm(a, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), s->uncounted);
-        x87_write_pointers(a, &s->x87);
-        if (!s->kept) {
-            flags_replay(a, &s->recipe);
-            flags_store(a);
-        }
-        asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(&t->block->ops[s->op]), 0);
-        asm_jmp(a, s->always ? t->jit->common.interpreted : t->jit->common.side);
-    }
-}
-
 struct resume {
     uint16_t op;
     const void *entry;
@@ -534,15 +503,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         put_end(t);
     for (unsigned i = 0; i < t->n_far; i++)
         jit_far(t, &t->far[i]);
-    for (unsigned i = 0; i < t->n_nears; i++)
-        jit_near_miss(t, &t->near_miss[i]);
-    for (unsigned i = 0; i < t->n_tops; i++)
-        jit_top_miss(t, &t->top[i]);
-    for (unsigned i = 0; i < t->n_misses; i++)
-        jit_tlb_miss(t, &t->miss[i]);
-    for (unsigned i = 0; i < t->n_pages; i++)
-        jit_page_miss(t, &t->page[i]);
-    put_sides(t);
+    jit_put_sides(t);
     *ret_n = n;
     return !t->bad && !t->a.full;
 }
@@ -550,7 +511,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
 static void begin(struct xlate *t, uint8_t *at, bool once)
 {
     t->i = t->copy = t->uncounted = 0;
-    t->n_sides = t->n_far = t->n_tops = t->n_misses = t->n_pages = t->n_nears = 0;
+    t->n_sides = t->n_far = t->n_misses = 0;
     t->bad = false;
     t->once = once;
     t->near.valid = false;

@@ -185,6 +185,19 @@ static inline void asm_vex(struct asm_buf *a, unsigned map, unsigned pp, unsigne
     a->p = asm_modrm(a, p, reg, rm, imm);
 }
 
+/* reg = p: an address of the running mapping's neighbourhood. */
+static inline void asm_pointer(struct asm_buf *a, unsigned reg, const void *p)
+{
+    if ((uintptr_t)p != (uint32_t)(uintptr_t)p) {
+        asm_op(a, 0x8d | OPC_W, reg, rm_at(p), 0); /* lea */
+        return;
+    }
+    if (reg >= 8)
+        asm_8(a, 0x41);
+    asm_8(a, 0xb8 | (reg & 7)); /* mov $, which clears the upper half */
+    asm_32(a, (uint32_t)(uintptr_t)p);
+}
+
 static inline void asm_jmp(struct asm_buf *a, const void *to)
 {
     asm_8(a, 0xe9);

@@ -32,43 +32,6 @@ static void set(struct xlate *t, unsigned g, unsigned host)
     asm_op(A, X_MOV_MR | OPC_W, host, place_of(g), 0);
 }
 
-/* ---- ways out -------------------------------------------------------------------------------- */
-
-struct side_exit *jit_side_exit(struct xlate *t)
-{
-    const struct jit_insn *u = &t->insn[t->i];
-    struct side_exit *s = t->n_sides ? &t->side[t->n_sides - 1] : NULL;
-
-    if (s && s->op == u->op && s->uncounted == t->uncounted && s->x87.fdp == t->x87.fdp &&
-        s->n < ARRAY_LEN(s->from))
-        return s;
-    if (t->n_sides == ARRAY_LEN(t->side)) {
-        t->bad = true;
-        return s;
-    }
-    s = &t->side[t->n_sides++];
-    *s = (struct side_exit){ .op = u->op, .uncounted = (uint16_t)t->uncounted, .kept = t->kept,
-                             .recipe = t->recipe, .x87 = t->x87 };
-    if (!t->kept && t->recipe.kind == RECIPE_NONE)
-        t->bad = true;
-    return s;
-}
-
-void jit_side(struct xlate *t, unsigned cc)
-{
-    struct side_exit *s = jit_side_exit(t);
-
-    s->from[s->n++] = asm_jcc_later(A, cc);
-}
-
-void jit_side_always(struct xlate *t)
-{
-    struct side_exit *s = jit_side_exit(t);
-
-    s->always = true;
-    s->from[s->n++] = asm_jmp_later(A);
-}
-
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static void effective(struct xlate *t, unsigned to, const struct insn *in, unsigned w)
@@ -120,136 +83,39 @@ void jit_look_up(struct asm_buf *a, int table, unsigned size)
     asm_32(a, (uint32_t)(PAGE_SIZE - size));
 }
 
-void jit_tlb_at(struct xlate *t, struct side_exit *s, unsigned size, bool write)
-{
-    int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
-    struct tlb_miss *m = &t->miss[t->n_misses];
-
-    if (t->n_misses == ARRAY_LEN(t->miss) || t->bad) {
-        t->bad = true;
-        return;
-    }
-    t->n_misses++;
-    *m = (struct tlb_miss){ .retry = A->p, .side = (uint16_t)(s - t->side), .size = (uint8_t)size,
-                            .write = write };
-    jit_look_up(A, table, size);
-    m->from = asm_jcc_later(A, CC_A);
-    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
-    flags_lost(t);
-}
-
 void jit_tlb(struct xlate *t, unsigned size, bool write)
 {
-    jit_tlb_at(t, jit_side_exit(t), size, write);
+    int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
+    struct miss *m;
+
+    jit_look_up(A, table, size);
+    m = jit_miss(t, MISS_TLB, CC_A, size, write);
+    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
+    m->done = A->p;
+    flags_lost(t);
 }
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0 &&
                    TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
                "jit_tlb");
-
-void jit_side_jmp(struct xlate *t, struct side_exit *s)
-{
-    if (s->n == ARRAY_LEN(s->from))
-        t->bad = true;
-    else
-        s->from[s->n++] = asm_jmp_later(A);
-}
-
-void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
-                     const uint8_t *retry)
-{
-    asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-    asm_8(a, 0xb8); /* mov $, %eax */
-    asm_32(a, size | (write ? JIT_REFILL_WRITE : 0));
-    asm_call(a, refill);
-    asm_jmp(a, (const void *)((intptr_t)retry + a->run));
-}
-
-void jit_tlb_miss(struct xlate *t, struct tlb_miss *m)
-{
-    asm_land(A, m->from);
-    jit_call_refill(A, t->jit->common.refill,
-                    m->write ? offsetof(struct tlb, write) : offsetof(struct tlb, read), m->size,
-                    m->write, m->retry);
-    jit_side_jmp(t, &t->side[m->side]);
-}
 
 /* ---- the stack's page ------------------------------------------------------------------------
  *
  * Most accesses are to the stack, and most of these to the page of the one before: vp->top_tag and
  * top_host are its write entry.  Whoever drops a write entry or changes the set forgets it. */
 
-void jit_top_at(struct xlate *t, struct side_exit *s, unsigned g, int disp, unsigned size, bool write)
+void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
 {
-    struct top_miss *m = &t->top[t->n_tops];
+    struct miss *m;
 
-    if (t->n_tops == ARRAY_LEN(t->top) || t->bad) {
-        t->bad = true;
+    if (jit_near(t, g, disp, size, write))
         return;
-    }
-    t->n_tops++;
     asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(host_of(g), disp), 0);
     asm_op(A, X_SUB_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
     asm_op(A, X_CMP_RM | OPC_W, H_R11, IN_VP(top_limit), 0);
-    *m = (struct top_miss){ .from = asm_jcc_later(A, CC_AE), .side = (uint16_t)(s - t->side),
-                            .size = (uint8_t)size, .write = write };
-    m->back = A->p;
+    m = jit_miss(t, MISS_TOP, CC_AE, size, write);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(top_host), 0);
     m->done = A->p;
     flags_lost(t);
-}
-
-void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
-{
-    if (!jit_near(t, g, disp, size, write))
-        jit_top_at(t, jit_side_exit(t), g, disp, size, write);
-}
-
-/* Common to all blocks: R11 is an address - top_tag.  Called, and returns to one of three jumps: R11 is
- * the offset in the page that top_tag is now of; it is the host's address; nobody knows. */
-void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write, const void *refill)
-{
-    int table = offsetof(struct tlb, write), host = offsetof(struct tlb_entry, host);
-    uint8_t *miss, *again;
-
-    asm_op(a, X_ADD_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
-    again = a->p;
-    jit_look_up(a, table, size);
-    miss = asm_jcc_later(a, CC_A);
-    asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(next_rip), 0);
-    asm_op(a, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-    asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(top_tag), 0);
-    asm_op(a, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
-    asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(top_host), 0);
-    asm_op(a, 0xc7 | OPC_W, 0, IN_VP(top_limit), 4);
-    asm_32(a, TOP_LIMIT);
-    asm_op(a, X_MOV_RM | OPC_W, H_R11, IN_VP(next_rip), 0);
-    asm_8(a, 0xc3);
-    asm_land(a, miss);
-    if (!write) { /* a page that may only be read */
-        asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
-        table = offsetof(struct tlb, read);
-        jit_look_up(a, table, size);
-        miss = asm_jcc_later(a, CC_A);
-        asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + host), 0);
-        asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 5);
-        asm_8(a, 0xc3);
-        asm_land(a, miss);
-    }
-    if (refill)
-        jit_call_refill(a, refill, table, size, write, again);
-    asm_imm(a, G_ADD, OPC_W, rm_mem(H_RSP, 0), 10);
-    asm_8(a, 0xc3);
-}
-
-void jit_top_miss(struct xlate *t, struct top_miss *m)
-{
-    struct side_exit *s = &t->side[m->side];
-
-    asm_land(A, m->from);
-    asm_call(A, t->jit->common.top_miss[m->write][__builtin_ctz(m->size)]);
-    asm_jmp(A, (const void *)((intptr_t)m->back + A->run));
-    asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
-    jit_side_jmp(t, s);
 }
 
 /* Is it [RSP + disp] or [RBP + disp]? */

@@ -74,6 +74,14 @@ void flags_store(struct asm_buf *a)
     asm_op(a, 0x88, H_R11, IN_VP(lazy[LAZY_FLAGS]), 0);
 }
 
+/* The same without R11; slower. */
+void flags_store_behind(struct asm_buf *a)
+{
+    asm_8(a, 0x9f); /* lahf */
+    asm_op(a, 0x88, 4, rm_mem(H_RBP, VP_AT(lazy[LAZY_FLAGS]) + 1), 0);
+    asm_op(a, OPC_0F | 0x90, 0, IN_VP(lazy[LAZY_FLAGS]), 0); /* seto */
+}
+
 void flags_keep(struct xlate *t)
 {
     if (t->kept)

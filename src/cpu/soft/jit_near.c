@@ -26,10 +26,10 @@ bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool 
 {
     const struct near *n = &t->near;
     int64_t delta = (int64_t)disp - n->disp, end = delta + size;
-    struct near_miss *m = &t->near_miss[t->n_nears];
+    bool stack = (base == RSP || base == RBP) && size <= 8;
+    struct miss *m;
 
-    if (!n->valid || n->base != base || (write && !n->write) || delta < -REACH || end > REACH ||
-        t->n_nears == ARRAY_LEN(t->near_miss))
+    if (!n->valid || n->base != base || (write && !n->write) || delta < -REACH || end > REACH)
         return false;
     if (delta >= 0 && end <= n->size) { /* a part of it */
         if (delta)
@@ -47,29 +47,14 @@ bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool 
     } else {
         return false;
     }
-    t->n_nears++;
-    *m = (struct near_miss){ .from = asm_jcc_later(A, CC_E), .side = (uint16_t)(jit_side_exit(t) - t->side),
-                             .base = (uint8_t)base, .size = (uint8_t)size, .disp = disp, .write = write };
+    m = jit_miss(t, stack ? MISS_NEAR_TOP : MISS_NEAR, CC_E, size, write);
+    m->base = (uint8_t)base;
+    m->disp = disp;
     if (delta)
         asm_op(A, X_LEA | OPC_W, H_R11, rm_mem(H_R11, (int32_t)delta), 0);
     m->done = A->p;
     flags_lost(t);
     return true;
-}
-
-/* The whole check, out of line. */
-void jit_near_miss(struct xlate *t, struct near_miss *m)
-{
-    struct side_exit *s = &t->side[m->side];
-
-    asm_land(A, m->from);
-    if ((m->base == RSP || m->base == RBP) && m->size <= 8) {
-        jit_top_at(t, s, m->base, m->disp, m->size, m->write);
-    } else {
-        asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(host_of(m->base), m->disp), 0);
-        jit_tlb_at(t, s, m->size, m->write);
-    }
-    asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
 }
 
 /* Behind the current instruction R11 is the host's address of [base + disp]. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_private.h - between jit.c (the driver), jit_classify.c (what an instruction is), jit_emit.c,
- * jit_flow.c, jit_flags.c, jit_sse.c.
+ * jit_miss.c, jit_flow.c, jit_flags.c, jit_sse.c.
  *
  * Registers of host code: RBP is the VP (VP_BIAS bytes into it), RSP the C stack, RAX and R11 scratch;
  * the others hold guest registers (host_of()).  R9, R10, R11 and R15 of the guest stay in the VP.  When
@@ -93,21 +93,12 @@ struct jit_insn {
 
 /* Way out to the interpreter's operation of one instruction. */
 struct side_exit {
-    uint8_t *from[8];
+    uint8_t *from[4];
     unsigned n;
     uint16_t op, uncounted;
     bool kept, always;
     struct recipe recipe;
     struct x87_state x87;
-};
-/* A stack access on another page than the last. */
-struct top_miss {
-    uint8_t *from;  /* here R11 is the address - top_tag */
-    uint8_t *back;  /* there it is the offset in the page of top_tag */
-    uint8_t *done;  /* there it is the host's address */
-    uint16_t side;
-    uint8_t size;
-    bool write;
 };
 /* What R11 is between instructions: the host's address of [base + disp], of 'size' bytes. */
 struct near {
@@ -115,30 +106,27 @@ struct near {
     uint8_t base, size;
     int32_t disp;
 };
-/* An access near the last one that may be on another page. */
-struct near_miss {
+/* An access that its inline check does not know; there R11 is ... */
+enum miss_kind {
+    MISS_TLB,      /* the address - the tag of the entry RAX */
+    MISS_TOP,      /* the address - top_tag */
+    MISS_PAGE,     /* the address - the slot's tag */
+    MISS_NEAR,     /* not known: the access is near the last one, and may be on another page */
+    MISS_NEAR_TOP, /* the same, and most likely on the stack */
+    MISS_KINDS,
+};
+#define MISS_SIZES 6 /* up to 32 bytes */
+struct miss {
     uint8_t *from;
     uint8_t *done; /* there R11 is the host's address */
     uint16_t side;
-    uint8_t base, size;
-    int32_t disp;
+    uint8_t kind, size; /* size: log2, rounded up */
     bool write;
-};
-/* An access of a loop on another page than the last. */
-struct page_miss {
-    uint8_t *from; /* here R11 is the address - the slot's tag */
-    uint8_t *done; /* there it is the host's address */
-    uint16_t side;
-    uint8_t size, slot;
-    bool write;
-};
-/* Another access that the TLB does not know. */
-struct tlb_miss {
-    uint8_t *from;  /* here R11 is the address - the tag of the entry RAX */
-    uint8_t *retry; /* there it is the address */
-    uint16_t side;
-    uint8_t size;
-    bool write;
+    uint8_t base;       /* MISS_NEAR, MISS_NEAR_TOP: [base + disp] */
+    union {
+        int32_t disp;
+        int32_t slot;   /* MISS_PAGE: from RBP */
+    };
 };
 /* The taken side of a conditional branch, out of line. */
 struct far_exit {
@@ -168,11 +156,8 @@ struct xlate {
     unsigned loop_first, loop_last, n_slots; /* of the loop that is copied */
     struct near near;
     bool near_set, near_used; /* by the current instruction */
-    unsigned n_sides, n_far, n_tops, n_misses, n_pages, n_nears;
-    struct near_miss near_miss[EMIT_INSNS_MAX];
-    struct tlb_miss miss[EMIT_INSNS_MAX];
-    struct top_miss top[EMIT_INSNS_MAX];
-    struct page_miss page[EMIT_INSNS_MAX];
+    unsigned n_sides, n_far, n_misses;
+    struct miss miss[EMIT_INSNS_MAX];
     struct side_exit side[EMIT_INSNS_MAX];
     struct far_exit far[EMIT_INSNS_MAX];
     struct jit_insn insn[BLOCK_INSNS_MAX];
@@ -185,11 +170,11 @@ struct jit_common {
     const uint8_t *unlinked;   /* the same, from the exit R11 */
     const uint8_t *cross_slow; /* run_cross_slow() from the exit R11 */
     const uint8_t *dead;       /* to what is at vp->block_rip now */
-    const uint8_t *top_miss[2][4]; /* [write][log2 of the size]: jit_put_top_miss() */
-    const uint8_t *page_miss[2][6]; /* the same: jit_put_page_miss() */
+    const uint8_t *miss[MISS_KINDS][2][MISS_SIZES]; /* [write]: jit_put_misses() */
     const uint8_t *side;       /* exit_op, counted: side exits, and instructions for the interpreter */
     const uint8_t *interpreted;
-    const uint8_t *refill;     /* called: mmu_refill() of R11 and EAX; cannot: returns 5 bytes on */
+    const uint8_t *side_flags; /* side, of the operation R11, with flags in the host's */
+    const uint8_t *refill;     /* called: mmu_refill() of R11 and EAX; CC_E: it cannot */
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
     const uint8_t *load[3];    /* XMM or YMM registers, and back to RAX: by enum vectors_live */
 };
@@ -228,6 +213,7 @@ void flags_for(struct xlate *t);
 void flags_keep(struct xlate *t);
 void flags_replay(struct asm_buf *a, const struct recipe *r);
 void flags_store(struct asm_buf *a);
+void flags_store_behind(struct asm_buf *a);
 static inline void flags_lost(struct xlate *t)
 {
     t->in_host = false;
@@ -253,38 +239,35 @@ bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool 
 void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write);
 void jit_near_before(struct xlate *t); /* the current instruction */
 void jit_near_behind(struct xlate *t);
-void jit_near_miss(struct xlate *t, struct near_miss *m);
 
 /* jit_page.c */
 void jit_page(struct xlate *t, unsigned size, bool write); /* R11: linear to host, in a loop */
-void jit_page_miss(struct xlate *t, struct page_miss *m);
-void jit_put_page_miss(struct asm_buf *a, const struct jit_common *c, unsigned size, bool write);
+void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool write);
 
 /* jit_emit.c */
-#define JIT_REFILL_WRITE 0x100 /* beside the size */
-struct side_exit *jit_side_exit(struct xlate *t); /* of the current instruction */
-void jit_side_jmp(struct xlate *t, struct side_exit *s);
-/* Behind a miss of jit_look_up(): goes to 'retry' with the entry filled; cannot: falls through. */
-void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
-                     const uint8_t *retry);
 void jit_look_up(struct asm_buf *a, int table, unsigned size); /* R11 in the TLB's table: CC_A: missed */
-void jit_side(struct xlate *t, unsigned cc); /* jcc to the interpreter's operation */
-void jit_side_always(struct xlate *t);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
 void jit_push_place(struct xlate *t, unsigned size);               /* R11: host, of a new top */
 void jit_move_sp(struct xlate *t, int by);
 /* R11 = host address of [guest register + disp], which is most likely on the stack. */
-void jit_top_at(struct xlate *t, struct side_exit *s, unsigned g, int disp, unsigned size, bool write);
-void jit_tlb_at(struct xlate *t, struct side_exit *s, unsigned size, bool write);
 void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write);
-void jit_top_miss(struct xlate *t, struct top_miss *m);
-void jit_tlb_miss(struct xlate *t, struct tlb_miss *m);
-/* 'refill' as for other accesses, or NULL: those misses are the interpreter's. */
-void jit_put_top_miss(struct asm_buf *a, unsigned size, bool write, const void *refill);
 void jit_tlb(struct xlate *t, unsigned size, bool write);         /* R11: linear to host */
 emit_fn emit_rm, emit_nothing, emit_mov_imm, emit_lea, emit_bswap, emit_mul, emit_div, emit_cmpxchg,
     emit_cmpxchg8b, emit_bit_string, emit_sign, emit_vzero,
     emit_byte, emit_push, emit_push_imm, emit_push_rm, emit_pop, emit_leave;
+
+/* jit_miss.c */
+#define JIT_REFILL_WRITE 0x100 /* beside the size */
+struct side_exit *jit_side_exit(struct xlate *t); /* of the current instruction */
+void jit_side(struct xlate *t, unsigned cc);      /* jcc to the interpreter's operation */
+void jit_side_always(struct xlate *t);
+struct miss *jit_miss(struct xlate *t, enum miss_kind kind, unsigned cc, unsigned size, bool write); /* jcc */
+void jit_put_sides(struct xlate *t);
+/* Within what is common to all blocks: */
+void jit_put_misses(struct asm_buf *a, struct jit_common *c);
+void jit_put_cannot(struct asm_buf *a);
+void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
+                     const uint8_t *retry);
 
 /* jit_flow.c */
 emit_fn emit_jcc, emit_jmp, emit_call, emit_ret, emit_jmp_rm, emit_call_rm;
