@@ -16,6 +16,7 @@
 #define JIT_SIZE    (CODE_REGIONS * JIT_REGION_SIZE)
 #define COMMON_SIZE 16384 /* at the start of region 0 */
 #define JIT_PIECE   (128 * KIB) /* comes from the host at once */
+#define JIT_AROUND  (64 * KIB)  /* and this with each page that is read */
 #define BLOCK_ROOM  (24 * 1024) /* host code of any one block is less */
 
 /* ---- common code ----------------------------------------------------------------------------- */
@@ -379,14 +380,22 @@ static bool read_block(struct xlate *t)
 /* Branches to instructions of this block. */
 static void find_labels(struct xlate *t)
 {
+    int16_t off[BLOCK_INSNS_MAX]; /* close together */
+
+    for (unsigned i = 0; i < t->n; i++)
+        off[i] = t->insn[i].off;
     for (unsigned i = 0; i < t->n; i++) {
-        const struct jit_insn *u = &t->insn[i];
+        struct jit_insn *u = &t->insn[i];
 
         if (u->emit != emit_jcc && u->emit != emit_jmp)
             continue;
-        for (unsigned k = 0; k < t->n; k++)
-            if (t->insn[k].off == u->delta && t->insn[k].emit)
-                t->insn[k].label = true;
+        for (unsigned k = 0; k < t->n; k++) {
+            if (off[k] == u->delta && t->insn[k].emit) {
+                u->to = &t->insn[k];
+                u->to->label = true;
+                break;
+            }
+        }
     }
 }
 
@@ -522,15 +531,17 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
         t->insn[i].at = NULL;
 }
 
-/* Memory for the next blocks, both mappings of it: by one call for many pages, not by a fault each. */
-static void take_room(struct jit *j, size_t from, size_t to)
+/* Memory for a block, in both mappings: by one call for many pages, not by a fault each. */
+static void take_room(struct jit *j, unsigned region)
 {
-    size_t first = to & ~(JIT_PIECE - 1);
+    while (j->there[region] < j->used[region] + BLOCK_ROOM) {
+        size_t at = region * JIT_REGION_SIZE + j->there[region];
 
-    if (first <= from || first + JIT_PIECE > JIT_SIZE)
-        return;
-    madvise(j->write + first, JIT_PIECE, MADV_POPULATE_WRITE);
-    madvise(j->run + first, JIT_PIECE, MADV_POPULATE_READ);
+        madvise(j->write + at, JIT_PIECE, MADV_POPULATE_WRITE);
+        for (size_t i = 0; i < JIT_PIECE; i += JIT_AROUND)
+            (void)*(volatile uint8_t *)(j->run + at + i);
+        j->there[region] += JIT_PIECE;
+    }
 }
 
 void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned region)
@@ -552,6 +563,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     t.n = 0;
     if (!read_block(&t))
         return;
+    take_room(j, region);
     find_labels(&t);
     find_live(&t);
     begin(&t, room + j->used[region], false);
@@ -561,7 +573,6 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
             return;
     }
     j->used[region] = ALIGN_UP((size_t)(t.a.p - room), 16u);
-    take_room(j, (size_t)(t.a.start - j->write), region * JIT_REGION_SIZE + j->used[region]);
     if (unlikely(j->spoil))
         j->spoil(t.a.start, (size_t)(t.a.p - t.a.start));
     for (unsigned i = n; i-- > 0;) {

@@ -96,15 +96,6 @@ void jit_exit(struct xlate *t, unsigned exit, int64_t delta)
         exit_cross(t, exit, delta);
 }
 
-/* The instruction that begins 'delta' bytes into this block, or none. */
-static struct jit_insn *insn_at(struct xlate *t, int64_t delta)
-{
-    for (unsigned i = 0; i < t->n; i++)
-        if (t->insn[i].off == delta)
-            return t->insn[i].emit ? &t->insn[i] : NULL;
-    return NULL;
-}
-
 /* Back to an instruction of this block: 'cc' or -1. */
 static void loop_to(struct xlate *t, struct jit_insn *to, int cc)
 {
@@ -129,7 +120,7 @@ static void loop_to(struct xlate *t, struct jit_insn *to, int cc)
 
 void emit_jcc(struct xlate *t, struct jit_insn *u)
 {
-    struct jit_insn *to = insn_at(t, u->delta);
+    struct jit_insn *to = u->to;
 
     x87_flush(t);
     flags_to_host(t);
@@ -149,7 +140,7 @@ void emit_jcc(struct xlate *t, struct jit_insn *u)
 /* Forward within the block, or out of it. */
 void jit_far(struct xlate *t, struct far_exit *f)
 {
-    struct jit_insn *u = &t->insn[f->insn], *to = insn_at(t, u->delta);
+    struct jit_insn *u = &t->insn[f->insn], *to = u->to;
 
     if (to && to->at && f->kept && !f->uncounted) {
         asm_land_at(A, f->from, to->at);
@@ -171,7 +162,7 @@ void jit_far(struct xlate *t, struct far_exit *f)
 
 void emit_jmp(struct xlate *t, struct jit_insn *u)
 {
-    struct jit_insn *to = insn_at(t, u->delta);
+    struct jit_insn *to = u->to;
 
     x87_flush(t);
     if (to && to->at && jit_loop(t, to, -1))

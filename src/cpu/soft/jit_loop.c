@@ -29,9 +29,8 @@ static bool is_simple(struct xlate *t, unsigned first, unsigned last)
             continue;
         if (u->emit != emit_jcc)
             return false;
-        for (unsigned k = first; k <= i; k++)
-            if (t->insn[k].off == u->delta)
-                return false;
+        if (u->to && u->to >= &t->insn[first] && u->to <= u)
+            return false;
     }
     return true;
 }

@@ -88,6 +88,7 @@ struct jit_insn {
     uint16_t x87_fop;
     bool x87_ptr;           /* leaves its address */
     int64_t delta;          /* branches: target, from block_rip */
+    struct jit_insn *to;    /* the same, if it is of this block and translated */
     uint8_t *at;            /* its host code */
 };
 
@@ -185,6 +186,7 @@ struct jit {
     bool lockstep; /* host code never leads to other code: it comes back to lockstep.c */
     void (*spoil)(uint8_t *code, size_t n); /* tests: what they do to code just made */
     size_t used[CODE_REGIONS];
+    size_t there[CODE_REGIONS]; /* has come from the host */
     struct jit_common common;
 };
 
