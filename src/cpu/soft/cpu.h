@@ -125,7 +125,7 @@ struct soft_fpu {
 #define PAGE_SLOTS 8
 #define PAGE_SLOT_LIMIT (PAGE_SIZE - 31) /* 32 bytes fit */
 struct page_slot {
-    uint64_t tag, host;
+    uint64_t tag, delta; /* linear address of the page; what leads from there to the host's */
 };
 
 enum vectors_live { VECTORS_NONE, VECTORS_XMM, VECTORS_YMM };

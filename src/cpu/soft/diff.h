@@ -22,6 +22,7 @@
 #define DIFF_BATCH      256
 
 enum { DIFF_PAGE_D = 3 };
+#define DIFF_BACK 0xff /* to the first instruction */
 
 struct diff_state {
     uint64_t gpr[16], rip, rflags;
@@ -33,7 +34,7 @@ struct diff_case {
     uint16_t at; /* offset of the code */
     uint8_t n;   /* instructions */
     uint8_t len[DIFF_INSNS];
-    uint8_t rel_size[DIFF_INSNS], skip[DIFF_INSNS]; /* branches: over how many instructions */
+    uint8_t rel_size[DIFF_INSNS], skip[DIFF_INSNS]; /* branches: over how many instructions; DIFF_BACK */
     uint8_t code[DIFF_INSNS][15];
     struct diff_state in;
 };
@@ -54,9 +55,11 @@ struct diff_result {
 enum diff_class {
     DIFF_INT = 1 << 0, DIFF_SSE = 1 << 1, DIFF_MMX = 1 << 2, DIFF_X87 = 1 << 3, DIFF_STR = 1 << 4,
     DIFF_AVX = 1 << 5, DIFF_UNMASKED = 1 << 6, /* exceptions of SSE and x87 too */
+    DIFF_LOOP = 1 << 7,  /* loops only: diff_loop.c */
     DIFF_ALL = DIFF_INT | DIFF_SSE | DIFF_MMX | DIFF_X87 | DIFF_STR | DIFF_AVX | DIFF_UNMASKED,
 };
 void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_case *ret);
+void diff_gen_loop(struct rng *r, struct diff_case *c); /* its code and the registers it uses */
 void diff_fill(struct rng *r, uint8_t *data, size_t n); /* what data pages hold before each case */
 /* Flags that the last instructions leave undefined. */
 uint64_t diff_undefined(const struct diff_case *c);
@@ -87,9 +90,12 @@ static inline __attribute__((always_inline)) void diff_code(const struct diff_ca
             *p++ = c->code[i][k];
         if (!c->rel_size[i])
             continue;
-        for (unsigned k = i + 1; k <= i + c->skip[i] && k < c->n; k++)
+        for (unsigned k = i + 1; c->skip[i] != DIFF_BACK && k <= i + c->skip[i] && k < c->n; k++)
             rel += c->len[k];
-        p[-(int)c->rel_size[i]] = (uint8_t)rel; /* the bytes above it are 0 */
+        if (c->skip[i] == DIFF_BACK)
+            rel = (unsigned)(pages + c->at - p);
+        for (unsigned k = 0; k < c->rel_size[i]; k++)
+            p[(int)k - (int)c->rel_size[i]] = (uint8_t)(rel >> k * 8);
     }
 }
 

@@ -645,7 +645,7 @@ void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_c
     uint64_t rip;
 
     memset(c, 0, sizeof(*c));
-    c->n = (uint8_t)(1 + rng_below(r, max_insns));
+    c->n = classes & DIFF_LOOP ? 0 : (uint8_t)(1 + rng_below(r, max_insns));
     c->at = chance(r, 90) ? DIFF_AT : (uint16_t)(0x1000 - rng_below(r, 16));
     rip = DIFF_CODE + c->at;
     c->in.rip = rip;
@@ -673,6 +673,8 @@ void diff_gen(struct rng *r, unsigned classes, unsigned max_insns, struct diff_c
     if (chance(r, 70) && (classes & DIFF_STR))
         c->in.gpr[RCX] = rng_below(r, 80);
     c->in.rflags = 0x202 | (rng_u64(r) & F_ARITH) | (chance(r, 10) ? F_DF : 0);
+    if (classes & DIFF_LOOP)
+        diff_gen_loop(r, c);
     gen_fx(r, classes, c->in.fx);
     for (unsigned i = 0; i < 16; i++)
         lane16(r, c->in.ymmh + i * 16);

@@ -295,7 +295,7 @@ static unsigned parse_classes(const char *s)
         unsigned bit;
     } names[] = { { "int", DIFF_INT },           { "sse", DIFF_SSE }, { "mmx", DIFF_MMX },
                   { "x87", DIFF_X87 },           { "str", DIFF_STR }, { "avx", DIFF_AVX },
-                  { "unmasked", DIFF_UNMASKED }, { "all", DIFF_ALL } };
+                  { "unmasked", DIFF_UNMASKED }, { "loop", DIFF_LOOP }, { "all", DIFF_ALL } };
     unsigned v = 0;
 
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)

@@ -399,12 +399,10 @@ static void find_labels(struct xlate *t)
     }
 }
 
-/* Whose flags does nobody see?  Who may leave, and the interpreter, see them all. */
-static void find_live(struct xlate *t)
+/* Who may leave, and the interpreter, see them all. */
+void jit_find_live(struct xlate *t, unsigned first, unsigned last, bool live)
 {
-    bool live = true;
-
-    for (unsigned i = t->n; i-- > 0;) {
+    for (unsigned i = last + 1; i-- > first;) {
         struct jit_insn *u = &t->insn[i];
 
         u->live = live;
@@ -519,7 +517,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
 
 static void begin(struct xlate *t, uint8_t *at, bool once)
 {
-    t->i = t->copy = t->uncounted = 0;
+    t->i = t->copy = t->uncounted = t->ranged = 0;
     t->n_sides = t->n_far = t->n_misses = 0;
     t->bad = false;
     t->once = once;
@@ -565,7 +563,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
         return;
     take_room(j, region);
     find_labels(&t);
-    find_live(&t);
+    jit_find_live(&t, 0, t.n - 1, true);
     begin(&t, room + j->used[region], false);
     if (!put_block(&t, resumes, &n)) {
         begin(&t, room + j->used[region], true);

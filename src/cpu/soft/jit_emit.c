@@ -134,11 +134,14 @@ static bool is_near(const struct xlate *t, const struct jit_insn *u)
 
 static void memory_operand(struct xlate *t, const struct jit_insn *u)
 {
-    if (u->mem_size <= 8 && is_stack(t, &u->in)) {
+    bool slot = t->copy && u->range;
+
+    if (!slot && u->mem_size <= 8 && is_stack(t, &u->in)) {
         jit_top(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W);
         return;
     }
-    if (is_near(t, u) && jit_near(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W))
+    if (!slot && is_near(t, u) &&
+        jit_near(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W))
         return;
     jit_address(t, &u->in);
     if (u->align) {
@@ -146,8 +149,8 @@ static void memory_operand(struct xlate *t, const struct jit_insn *u)
         asm_8(A, u->align);
         jit_side(t, CC_NE);
     }
-    if (t->copy && jit_walks_pages(t, &u->in))
-        jit_page(t, u->mem_size, u->rm_acc & ACC_W);
+    if (slot)
+        jit_page(t, t->range[u->range - 1].slot, u->mem_size, u->rm_acc & ACC_W);
     else
         jit_tlb(t, u->mem_size, u->rm_acc & ACC_W);
 }
@@ -183,12 +186,14 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
     const struct insn *in = &u->in;
     struct host_rm rm;
     unsigned reg = u->ext;
-    bool back_rm = false, back_reg = false;
+    bool back_rm = false, back_reg = false, ranged = t->ranged && u->range;
 
-    if (is_memory(in))
+    if (is_memory(in) && !ranged)
         memory_operand(t, u);
     flags_for(t);
-    if (is_memory(in)) {
+    if (ranged) {
+        rm = jit_range_operand(t, u);
+    } else if (is_memory(in)) {
         rm = rm_mem(H_R11, 0);
     } else if (u->rm_x) {
         rm = rm_reg(in->rm);
@@ -236,7 +241,7 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
         store_slot(t, H_R11, in->rm);
     if (back_reg)
         store_slot(t, reg, in->reg);
-    if (is_memory(in) && is_near(t, u))
+    if (is_memory(in) && !ranged && is_near(t, u))
         jit_near_set(t, in->base, in->disp, u->mem_size, u->rm_acc & ACC_W);
 }
 

@@ -35,6 +35,8 @@ static bool survive(const struct xlate *t, unsigned from, bool in_host)
         }
         if (u->makes)
             return true;
+        if (u->emit == emit_jcc) /* it decides anew */
+            return true;
         if (u->loses)
             in_host = false;
         if (by_recipe && flags_recipe_uses(&t->recipe, u->writes))
@@ -50,9 +52,9 @@ bool flags_survive(const struct xlate *t)
     return survive(t, t->i + 1, true);
 }
 
-bool flags_survive_loop(const struct xlate *t, unsigned first)
+bool flags_survive_loop(const struct xlate *t, unsigned first, bool in_host)
 {
-    return t->recipe.kind != RECIPE_NONE && survive(t, first, false);
+    return (in_host || t->recipe.kind != RECIPE_NONE) && survive(t, first, in_host);
 }
 
 void flags_made(struct xlate *t)
@@ -63,6 +65,13 @@ void flags_made(struct xlate *t)
     t->kept = false;
     t->recipe = u->recipe;
     if (u->live && !flags_survive(t))
+        flags_keep(t);
+}
+
+/* Behind a conditional branch that is not taken. */
+void flags_behind_jcc(struct xlate *t)
+{
+    if (t->insn[t->i].live && !flags_survive(t))
         flags_keep(t);
 }
 

@@ -127,14 +127,14 @@ void emit_jcc(struct xlate *t, struct jit_insn *u)
     if (to && to->at) {
         if (!jit_loop(t, to, u->cc))
             loop_to(t, to, u->cc);
-        return; /* not taken: the host's flags are what they were */
-    }
-    if (t->n_far == ARRAY_LEN(t->far)) {
+    } else if (t->n_far == ARRAY_LEN(t->far)) {
         t->bad = true;
         return;
+    } else {
+        t->far[t->n_far++] = (struct far_exit){ asm_jcc_later(A, u->cc), (uint16_t)t->i,
+                                                (uint16_t)t->uncounted, t->kept };
     }
-    t->far[t->n_far++] = (struct far_exit){ asm_jcc_later(A, u->cc), (uint16_t)t->i,
-                                            (uint16_t)t->uncounted, t->kept };
+    flags_behind_jcc(t); /* not taken: the host's flags are what they were */
 }
 
 /* Forward within the block, or out of it. */

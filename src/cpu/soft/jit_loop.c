@@ -4,10 +4,9 @@
  * A loop is first entered from anywhere: with the flags in the VP.  From its end it goes on in a copy
  * that knows where the flags are, namely as the end left them, so they need not be kept; that copy
  * is there several times, and only the last looks at attention and the clock.  Accesses that go through
- * memory in small steps have slots of their own (jit_page.c).
- * Called: jit_flow.c, jit_emit.c. */
-#include <stdlib.h>
-
+ * memory in small steps are checked once for all these copies (jit_range.c); when that fails, one more
+ * copy checks each.
+ * Called: jit_flow.c. */
 #include "cpu/soft/jit_private.h"
 
 #define A (&t->a)
@@ -33,52 +32,6 @@ static bool is_simple(struct xlate *t, unsigned first, unsigned last)
             return false;
     }
     return true;
-}
-
-/* By how much does the instruction move the register?  false: who knows. */
-static bool step_of(const struct jit_insn *u, unsigned g, int64_t *sum)
-{
-    const struct insn *in = &u->in;
-
-    if (!(u->writes >> g & 1))
-        return true;
-    if (in->map != MAP_1 || u->size < 4)
-        return false;
-    if ((in->opcode == 0x81 || in->opcode == 0x83) && in->mod == 3 && (u->ext == 0 || u->ext == 5)) {
-        *sum += u->ext ? -(int64_t)(int32_t)in->imm : (int32_t)in->imm;
-        return true;
-    }
-    if (in->opcode == 0x05 || in->opcode == 0x2d) { /* of the accumulator */
-        *sum += in->opcode == 0x2d ? -(int64_t)(int32_t)in->imm : (int32_t)in->imm;
-        return true;
-    }
-    if (in->opcode == 0xff && in->mod == 3 && u->ext <= 1) {
-        *sum += u->ext ? -1 : 1;
-        return true;
-    }
-    if (in->opcode == 0x8d && in->base == g && in->index == INSN_NONE) {
-        *sum += in->disp;
-        return true;
-    }
-    return false;
-}
-
-/* Does the address move by less than an eighth of a page in each round? */
-bool jit_walks_pages(const struct xlate *t, const struct insn *in)
-{
-    int64_t base = 0, index = 0, step;
-
-    if (in->seg >= SEG_FS)
-        return false;
-    for (unsigned i = t->loop_first; i <= t->loop_last; i++) {
-        const struct jit_insn *u = &t->insn[i];
-
-        if ((in->base < GPRS && !step_of(u, in->base, &base)) ||
-            (in->index < GPRS && !step_of(u, in->index, &index)))
-            return false;
-    }
-    step = base + index * (1 << in->scale);
-    return llabs(step) < (int)PAGE_SIZE / 8;
 }
 
 static bool same_recipe(const struct recipe *a, const struct recipe *b)
@@ -108,108 +61,169 @@ struct flags_place {
     struct recipe recipe;
 };
 
-static void begin_copy(struct xlate *t, const struct flags_place *f, bool in_host)
+/* Way out of a copy by the loop's end, and rounds that have not been counted there. */
+struct over {
+    uint8_t *from;
+    unsigned rounds;
+};
+
+struct loop {
+    unsigned first, last, n; /* instructions */
+    int cc;
+    struct flags_place end, begin;
+    struct over over[COPIES_MAX + 2];
+    unsigned n_over;
+    uint8_t *out[4]; /* back to the run loop */
+    unsigned n_out;
+};
+
+static void take_place(struct xlate *t, const struct flags_place *f, bool in_host)
 {
     t->kept = f->kept;
     t->recipe = f->recipe;
     t->in_host = in_host;
-    t->x87.live = false;
-    t->near.valid = false;
-    t->n_slots = (unsigned)(t->block->key >> 12) / 16;
 }
 
-static void go_back(struct xlate *t, const struct flags_place *f, const uint8_t *start, int off,
-                    unsigned n, unsigned copies)
+static void go_over(struct xlate *t, struct loop *l, unsigned rounds)
 {
-    uint8_t *out[2];
+    l->over[l->n_over++] = (struct over){ asm_jcc_later(A, (unsigned)l->cc ^ 1), rounds };
+}
 
-    asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)(n * copies));
-    out[0] = asm_jcc_later(A, CC_S);
+/* One round, as the 'rounds'th that is not counted. */
+static void put_copy(struct xlate *t, struct loop *l, unsigned rounds)
+{
+    t->copy = rounds;
+    t->uncounted = rounds * l->n;
+    t->x87.live = false;
+    for (t->i = l->first; t->i < l->last; t->i++)
+        jit_put_insn(t);
+    x87_flush(t);
+    if (l->cc >= 0) {
+        flags_to_host(t);
+        go_over(t, l, rounds);
+    } else if (l->end.kept) {
+        flags_keep(t);
+    }
+    if (t->kept != l->end.kept || !same_recipe(&t->recipe, &l->end.recipe))
+        t->bad = true;
+}
+
+/* Several rounds from 'begin' on. */
+static void put_copies(struct xlate *t, struct loop *l, unsigned copies)
+{
+    const struct flags_place *between = &l->end;
+    bool in_host = l->cc >= 0;
+
+    take_place(t, &l->end, in_host);
+    if (!flags_survive_loop(t, l->first, in_host))
+        between = &l->begin;
+    take_place(t, &l->begin, false);
+    t->near.valid = false;
+    for (unsigned i = 1; i <= copies && !t->bad; i++) {
+        if (i > 1) {
+            if (between->kept && !l->end.kept)
+                flags_keep(t);
+            take_place(t, between, in_host);
+        }
+        put_copy(t, l, i);
+    }
+}
+
+static void go_back(struct xlate *t, struct loop *l, const uint8_t *start, unsigned rounds)
+{
+    if ((l->begin.kept || l->begin.dead) && !l->end.kept)
+        flags_store(A);
+    asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)(l->n * rounds));
+    l->out[l->n_out++] = asm_jcc_later(A, CC_S);
     asm_imm(A, G_CMP, 0, IN_VP(attention), 0);
-    out[1] = asm_jcc_later(A, CC_NE);
-    asm_jmp(A, (const void *)((intptr_t)start + A->run));
-    asm_land(A, out[0]);
-    asm_land(A, out[1]);
-    if (!f->kept && !f->dead) {
-        flags_replay(A, &f->recipe);
+    asm_jcc(A, CC_E, (const void *)((intptr_t)start + A->run));
+    l->out[l->n_out++] = asm_jmp_later(A);
+}
+
+/* To the run loop, at the beginning of a round. */
+static void put_leave(struct xlate *t, const struct loop *l)
+{
+    for (unsigned i = 0; i < l->n_out; i++)
+        asm_land(A, l->out[i]);
+    if (!l->begin.kept && !l->begin.dead) {
+        flags_replay(A, &l->begin.recipe);
         flags_store(A);
     }
-    asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)n); /* the round before the copies */
-    asm_imm(A, G_ADD, OPC_W, IN_VP(block_rip), off);
+    asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)l->n); /* the round before the copies */
+    asm_imm(A, G_ADD, OPC_W, IN_VP(block_rip), t->insn[l->first].off);
     asm_jmp(A, t->jit->common.leave);
 }
 
-/* The loop's end: over[i] comes from behind copy i, with i rounds that have not been counted.  Flags stay. */
-static void land_behind(struct xlate *t, uint8_t *const *over, unsigned n_over, unsigned n)
+/* The loop's end.  Flags stay. */
+static void land_behind(struct xlate *t, const struct loop *l)
 {
-    uint8_t *join[COPIES_MAX + 1];
+    uint8_t *join[COPIES_MAX + 2];
 
-    for (unsigned i = 1; i < n_over; i++) {
-        asm_land(A, over[i]);
+    for (unsigned i = 1; i < l->n_over; i++) {
+        asm_land(A, l->over[i].from);
         asm_op(A, 0xc7 | OPC_W, 0, rm_reg(H_R11), 4); /* mov $, %r11 */
-        asm_32(A, (uint32_t)-(int32_t)(i * n));
+        asm_32(A, (uint32_t)-(int32_t)(l->over[i].rounds * l->n));
         join[i] = asm_jmp_later(A);
     }
-    for (unsigned i = 1; i < n_over; i++)
+    for (unsigned i = 1; i < l->n_over; i++)
         asm_land(A, join[i]);
-    if (n_over > 1) {
+    if (l->n_over > 1) {
         asm_op(A, X_MOV_RM | OPC_W, H_RAX, IN_VP(lazy[LAZY_LEFT]), 0);
         asm_op(A, X_LEA | OPC_W, H_RAX, rm_sib(H_RAX, H_R11, 0, 0), 0);
         asm_op(A, X_MOV_MR | OPC_W, H_RAX, IN_VP(lazy[LAZY_LEFT]), 0);
     }
-    if (n_over)
-        asm_land(A, over[0]);
+    if (l->n_over)
+        asm_land(A, l->over[0].from);
+}
+
+/* Where are the flags at the end of a round, and where can they be at its beginning? */
+static void place_flags(struct xlate *t, struct loop *l)
+{
+    struct flags_place *b = &l->begin;
+
+    if (l->cc < 0 && !t->kept && !flags_survive_loop(t, l->first, false))
+        flags_keep(t);
+    l->end = l->begin = (struct flags_place){ .kept = t->kept, .recipe = t->recipe };
+    if (!flags_survive_loop(t, l->first, false))
+        b->recipe.kind = RECIPE_NONE;
+    b->dead = b->recipe.kind == RECIPE_NONE && l->cc >= 0 && flags_dead(t, l->first, l->last);
+    b->kept |= b->recipe.kind == RECIPE_NONE && !b->dead;
 }
 
 bool jit_loop(struct xlate *t, struct jit_insn *to, int cc)
 {
-    unsigned first = (unsigned)(to - t->insn), last = t->i, n = last - first + 1;
-    unsigned copies = MAX(1, MIN(COPIES_MAX, COPIES_INSNS / n)), n_over = 0;
-    struct flags_place end, begin;
-    uint8_t *over[COPIES_MAX + 1], *start;
+    struct loop l = { .first = (unsigned)(to - t->insn), .last = t->i, .cc = cc };
+    unsigned copies;
+    struct range_fails fails;
+    uint8_t *start;
 
-    if (!is_simple(t, first, last))
+    l.n = l.last - l.first + 1;
+    if (!is_simple(t, l.first, l.last))
         return false;
-    if (cc < 0 && !t->kept && !flags_survive_loop(t, first))
-        flags_keep(t);
-    end = begin = (struct flags_place){ .kept = t->kept, .recipe = t->recipe };
-    if (!flags_survive_loop(t, first))
-        begin.recipe.kind = RECIPE_NONE;
-    begin.dead = begin.recipe.kind == RECIPE_NONE && cc >= 0 && flags_dead(t, first, last);
-    begin.kept |= begin.recipe.kind == RECIPE_NONE && !begin.dead;
-    t->loop_first = first;
-    t->loop_last = last;
+    place_flags(t, &l);
+    copies = jit_ranges_find(t, l.first, l.last, MAX(1, MIN(COPIES_MAX, COPIES_INSNS / l.n)));
     if (cc >= 0)
-        over[n_over++] = asm_jcc_later(A, (unsigned)cc ^ 1);
-    if (begin.kept && !end.kept)
+        go_over(t, &l, 0);
+    if (l.begin.kept && !l.end.kept)
         flags_store(A);
     start = A->p;
-    for (t->copy = 1; t->copy <= copies && !t->bad; t->copy++) {
-        t->uncounted = t->copy * n;
-        begin_copy(t, &begin, false);
-        for (t->i = first; t->i < last; t->i++)
-            jit_put_insn(t);
-        x87_flush(t);
-        if (cc >= 0) {
-            flags_to_host(t);
-            over[n_over++] = asm_jcc_later(A, (unsigned)cc ^ 1);
-        } else if (end.kept) {
-            flags_keep(t);
-        }
-        if (t->kept != end.kept || !same_recipe(&t->recipe, &end.recipe))
-            t->bad = true;
-        if (begin.kept && !end.kept)
-            flags_store(A);
+    if (t->n_ranges) {
+        jit_ranges_begin(t, l.first, l.last);
+        jit_ranges_check(t, copies, &fails);
+        put_copies(t, &l, copies);
+        go_back(t, &l, start, copies);
+        jit_ranges_end(t, l.first, l.last);
+        for (unsigned i = 0; i < fails.n; i++)
+            asm_land(A, fails.from[i]);
+        copies = 1;
     }
-    if (begin.dead && !end.kept)
-        flags_store(A);
+    put_copies(t, &l, copies);
+    go_back(t, &l, start, copies);
+    put_leave(t, &l);
     t->copy = t->uncounted = 0;
-    t->i = last;
-    go_back(t, &begin, start, to->off, n, copies);
-    land_behind(t, over, n_over, n);
-    t->kept = end.kept;
-    t->recipe = end.recipe;
-    t->in_host = true;
+    t->i = l.last;
+    land_behind(t, &l);
+    take_place(t, &l.end, true);
     t->x87.live = t->near.valid = false;
     return true;
 }

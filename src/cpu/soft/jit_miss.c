@@ -18,8 +18,8 @@ struct side_exit *jit_side_exit(struct xlate *t)
     const struct jit_insn *u = &t->insn[t->i];
     struct side_exit *s = t->n_sides ? &t->side[t->n_sides - 1] : NULL;
 
-    if (s && s->op == u->op && s->uncounted == t->uncounted && s->x87.fdp == t->x87.fdp &&
-        s->n < ARRAY_LEN(s->from))
+    if (s && s->op == u->op && s->uncounted == t->uncounted && s->ranged == t->ranged &&
+        s->x87.fdp == t->x87.fdp && s->n < ARRAY_LEN(s->from))
         return s;
     if (t->n_sides == ARRAY_LEN(t->side)) {
         t->bad = true;
@@ -31,6 +31,7 @@ struct side_exit *jit_side_exit(struct xlate *t)
     s->uncounted = (uint16_t)t->uncounted;
     s->kept = t->kept;
     s->always = false;
+    s->ranged = t->ranged;
     s->recipe = t->recipe;
     s->x87 = t->x87;
     if (!t->kept && t->recipe.kind == RECIPE_NONE)
@@ -81,8 +82,28 @@ struct miss *jit_miss(struct xlate *t, enum miss_kind kind, unsigned cc, unsigne
     return m;
 }
 
+/* Behind a refill: are the ranges' pages still what they were when they were checked? */
+static void put_still_good(struct xlate *t, unsigned ranged, const uint8_t *done)
+{
+    uint8_t *refilled = asm_jmp_later(A), *cannot = asm_jmp_later(A), *gone = NULL;
+
+    asm_land(A, refilled);
+    if (ranged & 1) {
+        asm_imm(A, G_CMP, OPC_W, IN_VP(page_limit[0]), 0);
+        gone = asm_jcc_later(A, CC_E);
+    }
+    if (ranged & 2)
+        asm_imm(A, G_CMP, OPC_W, IN_VP(page_limit[1]), 0);
+    asm_jcc(A, CC_NE, (const void *)((intptr_t)done + A->run));
+    if (gone)
+        asm_land(A, gone);
+    asm_land(A, cannot);
+}
+
 static void put_miss(struct xlate *t, const struct miss *m)
 {
+    uint8_t ranged = t->side[m->side].ranged;
+
     asm_land(A, m->from);
     if (m->kind == MISS_PAGE) {
         asm_8(A, 0xb8); /* mov $, %eax */
@@ -91,7 +112,10 @@ static void put_miss(struct xlate *t, const struct miss *m)
         asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(host_of(m->base), m->disp), 0);
     }
     asm_call(A, t->jit->common.miss[m->kind][m->write][m->size]);
-    asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
+    if (ranged)
+        put_still_good(t, ranged, m->done);
+    else
+        asm_jmp(A, (const void *)((intptr_t)m->done + A->run));
 }
 
 static void put_side(struct xlate *t, const struct side_exit *s)

@@ -29,7 +29,8 @@ bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool 
     bool stack = (base == RSP || base == RBP) && size <= 8;
     struct miss *m;
 
-    if (!n->valid || n->base != base || (write && !n->write) || delta < -REACH || end > REACH)
+    if (!n->valid || n->delta || n->base != base || (write && !n->write) || delta < -REACH ||
+        end > REACH)
         return false;
     if (delta >= 0 && end <= n->size) { /* a part of it */
         if (delta)
@@ -107,6 +108,6 @@ void jit_near_behind(struct xlate *t)
 
     if (!t->near_set && !keeps_r11(t, u))
         t->near.valid = false;
-    if (t->near.valid && !moved && u->writes >> t->near.base & 1)
+    if (t->near.valid && !t->near.delta && !moved && u->writes >> t->near.base & 1)
         t->near.valid = false;
 }

@@ -85,6 +85,7 @@ struct jit_insn {
     bool label;             /* a branch of this block leads here */
     uint8_t vectors;        /* what it wants of vp->vectors_live: enum vectors_live */
     struct recipe recipe;
+    uint8_t range;          /* of its access in the loop that is copied, and 1; 0: none */
     uint16_t x87_fop;
     bool x87_ptr;           /* leaves its address */
     int64_t delta;          /* branches: target, from block_rip */
@@ -98,12 +99,14 @@ struct side_exit {
     unsigned n;
     uint16_t op, uncounted;
     bool kept, always;
+    uint8_t ranged; /* as in struct xlate */
     struct recipe recipe;
     struct x87_state x87;
 };
-/* What R11 is between instructions: the host's address of [base + disp], of 'size' bytes. */
+/* What R11 is between instructions: the host's address of [base + disp], of 'size' bytes; or the host's
+ * addresses - the guest's in the page of slot 'base' (jit_range.c). */
 struct near {
-    bool valid, write; /* write: as its write entry says */
+    bool valid, delta, write; /* write: as its write entry says */
     uint8_t base, size;
     int32_t disp;
 };
@@ -111,7 +114,7 @@ struct near {
 enum miss_kind {
     MISS_TLB,      /* the address - the tag of the entry RAX */
     MISS_TOP,      /* the address - top_tag */
-    MISS_PAGE,     /* the address - the slot's tag */
+    MISS_PAGE,     /* the address, which is not on the slot's page */
     MISS_NEAR,     /* not known: the access is near the last one, and may be on another page */
     MISS_NEAR_TOP, /* the same, and most likely on the stack */
     MISS_KINDS,
@@ -128,6 +131,19 @@ struct miss {
         int32_t disp;
         int32_t slot;   /* MISS_PAGE: from RBP */
     };
+};
+/* Accesses of a loop by the same registers (jit_range.c). */
+struct range {
+    uint8_t base, index, scale; /* as in struct insn */
+    uint8_t slot;
+    bool write;
+    int64_t low, high; /* of its accesses in a round, from base and index at the beginning */
+    int64_t step;      /* of base and index in a round */
+};
+#define RANGES_MAX 8
+struct range_fails { /* jumps to a round with checks */
+    uint8_t *from[2 + GPRS + RANGES_MAX];
+    unsigned n;
 };
 /* The taken side of a conditional branch, out of line. */
 struct far_exit {
@@ -154,7 +170,10 @@ struct xlate {
     unsigned copy; /* of a loop's instructions: 0 is the first */
     bool once;     /* no copies */
     unsigned uncounted; /* instructions of the loop's rounds before this copy */
-    unsigned loop_first, loop_last, n_slots; /* of the loop that is copied */
+    struct range range[RANGES_MAX]; /* of the loop that is copied */
+    unsigned n_ranges;
+    int64_t narrow[GPRS]; /* what a round adds to 32-bit registers of ranges */
+    uint8_t ranged; /* ranges have been checked for these rounds: 1 those to read, 2 to write */
     struct near near;
     bool near_set, near_used; /* by the current instruction */
     unsigned n_sides, n_far, n_misses;
@@ -212,6 +231,7 @@ bool flags_survive(const struct xlate *t); /* of those just made: without being 
 void flags_made(struct xlate *t);
 void flags_to_host(struct xlate *t);
 void flags_for(struct xlate *t);
+void flags_behind_jcc(struct xlate *t);
 void flags_keep(struct xlate *t);
 void flags_replay(struct asm_buf *a, const struct recipe *r);
 void flags_store(struct asm_buf *a);
@@ -227,14 +247,23 @@ static inline void flags_at_label(struct xlate *t)
     t->recipe.kind = RECIPE_NONE;
 }
 
-bool flags_survive_loop(const struct xlate *t, unsigned first); /* from its second round on */
+bool flags_survive_loop(const struct xlate *t, unsigned first, bool in_host); /* in its next round */
 
 /* jit.c: the current instruction */
 void jit_put_insn(struct xlate *t);
+/* Whose flags does nobody see?  live: those behind the last. */
+void jit_find_live(struct xlate *t, unsigned first, unsigned last, bool live);
 
 /* jit_loop.c: back to 'to' on 'cc', or always: -1.  false: not such a loop. */
 bool jit_loop(struct xlate *t, struct jit_insn *to, int cc);
-bool jit_walks_pages(const struct xlate *t, const struct insn *in);
+
+/* jit_range.c */
+/* The ranges of a loop.  Returns how many rounds, at most 'rounds', are worth one check. */
+unsigned jit_ranges_find(struct xlate *t, unsigned first, unsigned last, unsigned rounds);
+void jit_ranges_begin(struct xlate *t, unsigned first, unsigned last); /* rounds without checks */
+void jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f);
+void jit_ranges_end(struct xlate *t, unsigned first, unsigned last);
+struct host_rm jit_range_operand(struct xlate *t, const struct jit_insn *u); /* flags stay */
 
 /* jit_near.c */
 bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write);
@@ -243,7 +272,8 @@ void jit_near_before(struct xlate *t); /* the current instruction */
 void jit_near_behind(struct xlate *t);
 
 /* jit_page.c */
-void jit_page(struct xlate *t, unsigned size, bool write); /* R11: linear to host, in a loop */
+void jit_page(struct xlate *t, unsigned slot, unsigned size, bool write); /* R11: linear to host */
+struct host_rm jit_page_tag(bool write, unsigned slot), jit_page_delta(bool write, unsigned slot);
 void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool write);
 
 /* jit_emit.c */

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jit_range.c - memory accesses of loops that are checked once for several rounds.
+ *
+ * When the registers of an address move by fixed steps only, all places that some rounds will touch are
+ * known before.  Accesses by the same registers are a range; if all of it lies in the page of the range's
+ * slot (jit_page.c), these rounds need no checks and no ways out: the host's address is the guest's and
+ * what the slot says.  Else a round runs with checks, which fill the slot.  Steps keep alignment, which
+ * the round before these had looked at.
+ * A slot stays good as long as nothing is refilled: other accesses of such rounds look at that behind
+ * their refill (jit_miss.c).
+ * Called: jit_loop.c, jit_emit.c. */
+#include <stdlib.h>
+
+#include "cpu/soft/jit_private.h"
+
+#define A (&t->a)
+#define STEP_MAX 256 /* bytes a round */
+#define SPAN_MAX 512 /* of all rounds that are checked at once */
+
+/* How a round moves a register. */
+struct moves {
+    int64_t up, down; /* sums of its steps */
+    uint8_t size;     /* of the register they count in; 0: it stays */
+    bool unknown;
+};
+
+/* By how much does the instruction move the register?  false: who knows. */
+static bool step_of(const struct jit_insn *u, unsigned g, int64_t *ret, unsigned *ret_size)
+{
+    const struct insn *in = &u->in;
+    int64_t imm = (int32_t)in->imm;
+
+    *ret_size = u->size;
+    if (in->map != MAP_1 || u->size < 4)
+        return false;
+    switch (in->opcode) {
+    case 0x81: case 0x83:
+        *ret = u->ext ? -imm : imm;
+        return in->mod == 3 && (u->ext == 0 || u->ext == 5);
+    case 0x05: *ret = imm; return true; /* of the accumulator */
+    case 0x2d: *ret = -imm; return true;
+    case 0x40 ... 0x4f: case 0xff:
+        *ret = u->ext ? -1 : 1;
+        return u->emit == emit_rm && in->mod == 3 && u->ext <= 1;
+    case 0x8d:
+        *ret = in->disp;
+        *ret_size = MIN(u->size, in->addr_size);
+        return in->base == g && in->index == INSN_NONE;
+    default: return false;
+    }
+}
+
+static void add_moves(struct moves *all, const struct jit_insn *u)
+{
+    for (unsigned g = 0; g < GPRS; g++) {
+        struct moves *m = &all[g];
+        unsigned size;
+        int64_t step;
+
+        if (!(u->writes >> g & 1))
+            continue;
+        if (!step_of(u, g, &step, &size) || (m->size && m->size != size)) {
+            m->unknown = true;
+            continue;
+        }
+        m->size = (uint8_t)size;
+        *(step < 0 ? &m->down : &m->up) += step;
+    }
+}
+
+static int64_t sum_of(const struct moves *all, const struct insn *in)
+{
+    int64_t sum = 0;
+
+    if (in->base < GPRS)
+        sum += all[in->base].up + all[in->base].down;
+    if (in->index < GPRS)
+        sum += (all[in->index].up + all[in->index].down) * (1 << in->scale);
+    return sum;
+}
+
+/* A register that wraps at 32 bits must not do so unseen: only one way can be looked for. */
+static bool is_known(const struct moves *m)
+{
+    return !m->unknown && m->up <= STEP_MAX && m->down >= -STEP_MAX && (m->size != 4 || !m->up || !m->down);
+}
+
+/* Can the access be part of it? */
+static bool fits(const struct range *r, const struct jit_insn *u, int64_t at)
+{
+    int64_t low = MIN(r->low, at), high = MAX(r->high, at + u->mem_size);
+
+    return r->base == u->in.base && r->index == u->in.index && r->scale == u->in.scale &&
+           r->write == !!(u->rm_acc & ACC_W) && high - low <= SPAN_MAX;
+}
+
+static struct range *range_for(struct xlate *t, const struct jit_insn *u, int64_t at)
+{
+    for (unsigned i = 0; i < t->n_ranges; i++)
+        if (fits(&t->range[i], u, at))
+            return &t->range[i];
+    if (t->n_ranges == RANGES_MAX)
+        return NULL;
+    t->range[t->n_ranges] = (struct range){ .base = u->in.base, .index = u->in.index,
+                                            .scale = u->in.scale, .write = u->rm_acc & ACC_W,
+                                            .low = at, .high = at };
+    return &t->range[t->n_ranges++];
+}
+
+/* From block_rip, or as the instruction says. */
+static int64_t disp_of(const struct jit_insn *u)
+{
+    return u->in.base == INSN_RIP ? (int64_t)u->in.disp + u->off + u->in.len : u->in.disp;
+}
+
+/* Put an access into its range.  'so_far', 'all': moves of this round before it, and of the whole. */
+static void add_access(struct xlate *t, struct jit_insn *u, const struct moves *so_far,
+                       const struct moves *all)
+{
+    const struct insn *in = &u->in;
+    int64_t step = sum_of(all, in), at = disp_of(u) + sum_of(so_far, in);
+    struct range *r;
+
+    if (u->emit != emit_rm || !in->has_modrm || in->mod == 3 || in->seg >= SEG_FS ||
+        in->addr_size != (t->wide ? 8 : 4) || (in->base < GPRS && !is_known(&all[in->base])) ||
+        (in->index < GPRS && !is_known(&all[in->index])) || llabs(step) > STEP_MAX ||
+        llabs(at) > INT32_MAX / 2 || (step & u->align))
+        return;
+    r = range_for(t, u, at);
+    if (!r)
+        return;
+    r->step = step;
+    r->low = MIN(r->low, at);
+    r->high = MAX(r->high, at + u->mem_size);
+    u->range = (uint8_t)(r - t->range + 1);
+}
+
+static int64_t span(const struct range *r, unsigned rounds)
+{
+    return r->high - r->low + llabs(r->step) * (rounds - 1);
+}
+
+static void add_narrow(struct xlate *t, unsigned g, const struct moves *all)
+{
+    if (g < GPRS && all[g].size == 4)
+        t->narrow[g] = all[g].up + all[g].down;
+}
+
+unsigned jit_ranges_find(struct xlate *t, unsigned first, unsigned last, unsigned rounds)
+{
+    struct moves all[GPRS] = { 0 }, so_far[GPRS] = { 0 };
+    unsigned slot = (unsigned)(t->block->key >> 12) / 16;
+
+    t->n_ranges = 0;
+    memset(t->narrow, 0, sizeof t->narrow);
+    for (unsigned i = first; i <= last; i++)
+        add_moves(all, &t->insn[i]);
+    for (unsigned i = first; i <= last; i++) {
+        t->insn[i].range = 0;
+        add_access(t, &t->insn[i], so_far, all);
+        add_moves(so_far, &t->insn[i]);
+    }
+    for (unsigned i = 0; i < t->n_ranges; i++) {
+        struct range *r = &t->range[i];
+
+        r->slot = (uint8_t)(slot++ % PAGE_SLOTS);
+        add_narrow(t, r->base, all);
+        add_narrow(t, r->index, all);
+        while (rounds > 1 && span(r, rounds) > SPAN_MAX)
+            rounds--;
+    }
+    return rounds;
+}
+
+/* ---- host code ------------------------------------------------------------------------------- */
+
+static unsigned in_host(struct xlate *t, unsigned g, unsigned scratch)
+{
+    if (g == INSN_NONE)
+        return H_NONE;
+    if (g == INSN_RIP)
+        asm_op(A, X_MOV_RM | OPC_W, scratch, IN_VP(block_rip), 0);
+    else if (host_of(g) == H_NONE)
+        asm_op(A, X_MOV_RM | OPC_W, scratch, slot_of(g), 0);
+    else
+        return host_of(g);
+    return scratch;
+}
+
+static void fail(struct xlate *t, struct range_fails *f, unsigned cc)
+{
+    f->from[f->n++] = asm_jcc_later(A, cc);
+}
+
+/* Does [low, high) of these rounds lie in the page of the slot? */
+static void check_range(struct xlate *t, const struct range *r, unsigned rounds, struct range_fails *f)
+{
+    int64_t all = r->step * (rounds - 1), low = r->low + MIN(all, 0), high = r->high + MAX(all, 0);
+    unsigned base = in_host(t, r->base, H_R11), index = in_host(t, r->index, H_RAX);
+
+    asm_op(A, X_LEA | OPC_W, H_R11, rm_sib(base, index, r->scale, (int32_t)low), 0);
+    asm_op(A, X_SUB_RM | OPC_W, H_R11, jit_page_tag(r->write, r->slot), 0);
+    asm_imm(A, G_CMP, OPC_W, rm_reg(H_R11), (int32_t)(PAGE_SIZE - (high - low)));
+    fail(t, f, CC_A);
+}
+
+void jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f)
+{
+    f->n = 0;
+    for (unsigned write = 0; write < 2; write++) {
+        if (!(t->ranged >> write & 1))
+            continue;
+        asm_imm(A, G_CMP, OPC_W, IN_VP(page_limit[write]), 0);
+        fail(t, f, CC_E);
+    }
+    for (unsigned g = 0; g < GPRS; g++) {
+        if (!t->narrow[g])
+            continue;
+        asm_imm(A, G_CMP, 0, place_of(g), (int32_t)-(t->narrow[g] * rounds));
+        fail(t, f, t->narrow[g] > 0 ? CC_AE : CC_B);
+    }
+    for (unsigned i = 0; i < t->n_ranges; i++)
+        check_range(t, &t->range[i], rounds, f);
+}
+
+void jit_ranges_begin(struct xlate *t, unsigned first, unsigned last)
+{
+    for (unsigned i = 0; i < t->n_ranges; i++)
+        t->ranged |= t->range[i].write ? 2 : 1;
+    for (unsigned i = first; i <= last; i++)
+        if (t->insn[i].range)
+            t->insn[i].faults = false;
+    jit_find_live(t, first, last, t->insn[last].live);
+}
+
+void jit_ranges_end(struct xlate *t, unsigned first, unsigned last)
+{
+    t->ranged = 0;
+    for (unsigned i = first; i <= last; i++)
+        if (t->insn[i].range)
+            t->insn[i].faults = true;
+    jit_find_live(t, first, last, t->insn[last].live);
+}
+
+struct host_rm jit_range_operand(struct xlate *t, const struct jit_insn *u)
+{
+    const struct range *r = &t->range[u->range - 1];
+    const struct near *n = &t->near;
+    unsigned base, index;
+    int32_t disp = (int32_t)disp_of(u);
+    struct near delta = { .valid = true, .delta = true, .write = r->write, .base = r->slot };
+
+    if (!n->valid || !n->delta || n->write != r->write || n->base != r->slot)
+        asm_op(A, X_MOV_RM | OPC_W, H_R11, jit_page_delta(r->write, r->slot), 0);
+    t->near = delta;
+    t->near_set = true;
+    if (r->base == INSN_NONE)
+        base = H_NONE;
+    else
+        base = in_host(t, r->base, H_RAX);
+    if (r->index == INSN_NONE && base != H_RAX)
+        return base == H_NONE ? rm_mem(H_R11, disp) : rm_sib(base, H_R11, 0, disp);
+    if (base != H_NONE) {
+        asm_op(A, X_LEA | OPC_W, H_R11, rm_sib(base, H_R11, 0, 0), 0);
+        t->near.valid = false;
+    }
+    if (r->index == INSN_NONE)
+        return rm_mem(H_R11, disp);
+    index = in_host(t, r->index, H_RAX);
+    if (index != H_RAX)
+        return rm_sib(H_R11, index, r->scale, disp);
+    asm_op(A, X_LEA | OPC_W, H_R11, rm_sib(H_R11, H_RAX, r->scale, 0), 0);
+    t->near.valid = false;
+    return rm_mem(H_R11, disp);
+}
