@@ -121,6 +121,19 @@ struct fetch_slot { /* where the page of a linear address lies */
     uint64_t page; /* block_key() of its first byte in mode 0 */
 };
 
+/* The stack of translated code (jit_return.c). */
+#define FRAMES        256
+#define FRAMES_SEARCH 8
+struct frame {
+    const void *host; /* behind a CALL */
+    uint64_t rip;     /* where the guest's would return */
+};
+struct frames {
+    char signals[16 * KIB]; /* their handlers' */
+    struct frame frame[FRAMES];
+    struct frame none[FRAMES_SEARCH]; /* sentinels: no frame is left */
+};
+
 struct run_state {
     uint32_t gen;       /* of 'jump': bumped when code addresses change their meaning */
     uint64_t signature; /* control bits that fetch permissions depend on */
@@ -133,6 +146,7 @@ struct run_state {
     _Alignas(64) char tmp[sizeof(struct block) + 8 * sizeof(struct op) + 2 * sizeof(struct call)];
     struct jump_entry jump[JUMP_ENTRIES];
     struct fetch_slot fetch[FETCH_ENTRIES_RUN];
+    struct frames frames;
     /* What of the two has been filled since it was last emptied, by [global]: MOV CR3 empties [0]. */
     struct jump_marks jumps[2];
     uint64_t fetches[2][FETCH_ENTRIES_RUN / 64];
@@ -142,6 +156,9 @@ static inline struct block *tmp_block(struct run_state *run)
 {
     return (struct block *)(void *)run->tmp;
 }
+
+/* run.c: code addresses change their meaning, or host code goes. */
+void run_forget_frames(struct soft_vp *vp);
 
 /* vp->lazy */
 enum {

@@ -132,6 +132,12 @@ void build_leave(struct build *b, int64_t disp)
     b->ended = true;
 }
 
+void build_return(struct build *b)
+{
+    if (b->page_off + (uint64_t)b->off + b->len < PAGE_SIZE && !b->crosses && b->mode & MODE_FLAT)
+        build_exit(b, op_exit_page, b->off + b->len);
+}
+
 /* Is the byte at 'disp' in the block already? */
 static bool has_byte(const struct build *b, int64_t disp)
 {

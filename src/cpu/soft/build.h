@@ -38,6 +38,8 @@ struct build {
 struct op *build_op(struct build *b, op_fn *run);
 struct op *build_exit(struct build *b, op_fn *run, int64_t disp);
 void build_leave(struct build *b, int64_t disp);
+/* Behind a call: where translated code goes on (jit_return.c). */
+void build_return(struct build *b);
 /* By a direct jump; in the page the block may go on there. */
 void build_jump(struct build *b, int64_t disp);
 

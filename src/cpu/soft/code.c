@@ -505,6 +505,7 @@ static void recycle_all(struct soft_vp *target, void *arg)
 
     memset(target->run->jump, 0, sizeof target->run->jump);
     memset(target->run->jumps, 0, sizeof target->run->jumps);
+    run_forget_frames(target);
     if (r->done)
         return;
     for (unsigned i = 1; i <= CODE_REGIONS && !r->done; i++) {

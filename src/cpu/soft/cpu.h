@@ -143,6 +143,8 @@ struct soft_vp {
     uint32_t attention;      /* any thread: atomic */
     uint32_t jump_tag;       /* of valid entries of the jump cache: generation, mode */
     struct run_state *run;   /* run.c, code.c: jump cache ... */
+    /* Stack of translated code, of return_stack.h; the host's own while it runs. */
+    uint64_t frames, frames_limit, host_sp;
     const struct op *op;     /* operation in execution, valid whenever something may fault */
     uint64_t next_rip;       /* for helpers (exec.h) */
     uint64_t rflags;         /* arithmetic bits are lazy inside blocks */

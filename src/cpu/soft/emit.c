@@ -454,6 +454,7 @@ static bool call(struct build *b, const struct insn *in)
     struct op *o = build_exit(b, (in_page(b, to) ? op_call_page : op_call_cross)[wide(b)], to);
     o->flags |= OP_STACK;
     b->note[o->idx].faults = true;
+    build_return(b);
     b->ended = true;
     return true;
 }
@@ -481,6 +482,8 @@ static bool indirect(struct build *b, const struct insn *in, op_fn *const reg[2]
             return false;
         emit_mem(b, in, &mem[wide(b)], 1, in->op_size, false, 0);
     }
+    if (reg == op_call_r)
+        build_return(b);
     b->ended = true;
     return true;
 }

@@ -23,13 +23,13 @@
 
 static const uint8_t saved[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
 
-static void push(struct asm_buf *a, unsigned reg)
+void jit_push(struct asm_buf *a, unsigned reg)
 {
     if (reg >= 8)
         asm_8(a, 0x41);
     asm_8(a, 0x50 | (reg & 7));
 }
-static void pop(struct asm_buf *a, unsigned reg)
+void jit_pop(struct asm_buf *a, unsigned reg)
 {
     if (reg >= 8)
         asm_8(a, 0x41);
@@ -71,7 +71,7 @@ static uint8_t *if_live(struct asm_buf *a, unsigned live, unsigned cc)
 }
 
 /* All guest registers to the VP; what a compiled function keeps is restored.  RDI = VP */
-static void put_spill(struct asm_buf *a)
+void jit_put_spill(struct asm_buf *a)
 {
     uint8_t *dry, *ymm, *done;
 
@@ -88,8 +88,10 @@ static void put_spill(struct asm_buf *a)
     asm_land(a, dry);
     asm_land(a, done);
     asm_op(a, X_LEA | OPC_W, H_RDI, rm_mem(H_RBP, -VP_BIAS), 0);
+    asm_op(a, X_MOV_MR | OPC_W, H_RSP, IN_VP(frames), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(host_sp), 0);
     for (unsigned i = ARRAY_LEN(saved); i-- > 0;)
-        pop(a, saved[i]);
+        jit_pop(a, saved[i]);
 }
 
 /* Flags are in the VP already. */
@@ -98,7 +100,7 @@ static void count_one(struct asm_buf *a, struct host_rm counter)
     asm_imm(a, G_ADD, OPC_W, counter, 1);
 }
 
-static void put_jmp_c(struct asm_buf *a, op_fn *to)
+void jit_put_jmp_c(struct asm_buf *a, op_fn *to)
 {
     asm_put(a, 0xb848, 2); /* mov $, %rax */
     asm_put(a, (uintptr_t)to, 8);
@@ -115,16 +117,17 @@ static bool refill_copies(struct soft_vp *vp, uint64_t va, unsigned what)
     return lockstep_refill(vp, va, what & (JIT_REFILL_WRITE - 1), what & JIT_REFILL_WRITE);
 }
 
-/* The compiler's function keeps no guest register but those in 'saved'; an odd number of words is on the
- * stack. */
+/* The compiler's function keeps no guest register but those in 'saved'; nine words align its stack. */
 static void put_refill(struct asm_buf *a, bool lockstep)
 {
     static const uint8_t kept[] = { H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11,
                                     H_RBX };
     uint8_t *dry;
 
+    asm_op(a, X_MOV_MR | OPC_W, H_RSP, IN_VP(frames), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(host_sp), 0);
     for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
-        push(a, kept[i]);
+        jit_push(a, kept[i]);
     dry = if_live(a, VECTORS_NONE, CC_E);
     move_vectors(a, MOVAPS_STORE, false); /* upper halves stay: it is built without AVX */
     asm_land(a, dry);
@@ -138,9 +141,24 @@ static void put_refill(struct asm_buf *a, bool lockstep)
     move_vectors(a, MOVAPS_LOAD, false);
     asm_land(a, dry);
     for (unsigned i = ARRAY_LEN(kept); i-- > 0;)
-        pop(a, kept[i]);
+        jit_pop(a, kept[i]);
+    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(frames), 0);
     asm_op(a, 0x84, H_RAX, rm_reg(H_RAX), 0); /* test %al, %al */
     asm_8(a, 0xc3);
+}
+
+/* RSP is the stack of frames, with room for one. */
+static void put_frames(struct asm_buf *a)
+{
+    uint8_t *room;
+
+    asm_op(a, X_MOV_MR | OPC_W, H_RSP, IN_VP(host_sp), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(frames), 0);
+    asm_op(a, X_CMP_RM | OPC_W, H_RSP, IN_VP(frames_limit), 0);
+    room = asm_jcc_later(a, CC_AE);
+    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(run), 0);
+    asm_imm(a, G_ADD, OPC_W, rm_reg(H_RSP), (int)offsetof(struct run_state, frames.none));
+    asm_land(a, room);
 }
 
 static bool put_common(struct jit *j)
@@ -152,8 +170,9 @@ static bool put_common(struct jit *j)
 
     c->enter = asm_here(&a);
     for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
-        push(&a, saved[i]);
+        jit_push(&a, saved[i]);
     asm_op(&a, X_LEA | OPC_W, H_RBP, rm_mem(H_RDI, VP_BIAS), 0);
+    put_frames(&a);
     move_all(&a, X_MOV_RM);
     asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0); /* jmp *%rax */
 
@@ -161,7 +180,7 @@ static bool put_common(struct jit *j)
     count_one(&a, IN_VP(count.unlinked));
     asm_op(&a, X_MOV_MR | OPC_W, H_R11, IN_VP(op), 0);
     c->exit_op = asm_here(&a);
-    put_spill(&a);
+    jit_put_spill(&a);
     if (j->lockstep)
         asm_8(&a, 0xc3); /* to op_lockstep, and RAX is where it would have gone */
     asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_RAX), 0);
@@ -183,25 +202,26 @@ static bool put_common(struct jit *j)
 
     c->cross_slow = asm_here(&a);
     count_one(&a, IN_VP(count.unlinked));
-    put_spill(&a);
+    jit_put_spill(&a);
     asm_op(&a, X_MOV_RM | OPC_W, H_RSI, rm_reg(H_R11), 0);
-    put_jmp_c(&a, run_cross_slow);
+    jit_put_jmp_c(&a, run_cross_slow);
 
     c->leave = asm_here(&a);
     asm_op(&a, X_MOV_RM | OPC_W, H_RAX, IN_VP(block_rip), 0);
     asm_op(&a, X_MOV_MR | OPC_W, H_RAX, IN_VP(rip), 0);
-    put_spill(&a);
+    jit_put_spill(&a);
     asm_put(&a, 0xc0c031, 2); /* xor %eax, %eax */
     asm_8(&a, 0xc3);
 
     c->dead = asm_here(&a);
     asm_op(&a, X_MOV_RM | OPC_W, H_RAX, IN_VP(block_rip), 0);
     asm_op(&a, X_MOV_MR | OPC_W, H_RAX, IN_VP(rip), 0);
-    put_spill(&a);
-    put_jmp_c(&a, run_jump_slow);
+    jit_put_spill(&a);
+    jit_put_jmp_c(&a, run_jump_slow);
 
     if (j->lockstep)
         c->cross_slow = c->dead = c->leave;
+    jit_put_returns(&a, c);
 
     c->load[VECTORS_XMM] = asm_here(&a);
     move_vectors(&a, MOVAPS_LOAD, false);
@@ -263,6 +283,10 @@ const void *jit_not_native(const struct jit *j)
 const void *jit_unlinked(const struct jit *j)
 {
     return j->common.unlinked;
+}
+const void *jit_no_frame(const struct jit *j)
+{
+    return j ? j->common.returns.empty : NULL;
 }
 const void *jit_dead(const struct jit *j)
 {
@@ -350,14 +374,20 @@ static bool read_block(struct xlate *t)
         jit_classify(t->vp, u, t->mode);
         for (unsigned i = k; i < b->n_ops && b->ops[i].n == t->n + 1 && b->ops[i].off == off; i++) {
             o = &b->ops[i];
-            if (o->flags & OP_EXIT)
+            if (o->flags & OP_EXIT && !u->exit)
                 u->exit = (uint16_t)i;
+            else if (o->flags & OP_EXIT)
+                u->back = (uint16_t)i;
             if (o->run == op_resume)
                 u->resume = true;
             if (is_call(o) && (o->flags & OP_ENDS) && !goes_on(u))
                 u->emit = NULL;
             if (u->emit == emit_sti && block_gpa(b).v % PAGE_SIZE + off + u->in.len >= PAGE_SIZE)
                 u->emit = NULL; /* such an exit looks at interrupts */
+        }
+        if (u->emit == emit_call_rm) {
+            u->back = u->exit;
+            u->exit = 0;
         }
         at += u->in.len;
         off += u->in.len;
@@ -519,7 +549,7 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
 {
     t->i = t->copy = t->uncounted = t->ranged = 0;
     t->n_sides = t->n_far = t->n_misses = 0;
-    t->bad = false;
+    t->bad = t->framed = false;
     t->once = once;
     t->near.valid = false;
     t->x87 = (struct x87_state){ 0 };

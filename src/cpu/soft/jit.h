@@ -26,6 +26,7 @@ void jit_free(struct jit *j);
 const void *jit_not_native(const struct jit *j);
 const void *jit_unlinked(const struct jit *j);
 const void *jit_dead(const struct jit *j); /* of a block that is gone: the jump cache may still name it */
+const void *jit_no_frame(const struct jit *j); /* where a return goes that has none: run_state.frames */
 /* What op_tier's operation starts with. */
 unsigned jit_threshold(const struct jit *j);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_flow.c - branches of translated code: within the block, along links, through the jump cache.
  *
- * A link is the interpreter's (op->imm), so whoever drops or makes a block does it for both.  Loops
+ * jit_return.c has returns.  A link is the interpreter's (op->imm), so whoever drops or makes a block does it for both.  Loops
  * look at attention and the clock where they go back, as all exits to other pages and indirect ones do,
  * and those of blocks that have followed a jump back.
  * Instructions that a branch forward within the block skips are counted as executed.
@@ -16,20 +16,22 @@ static bool in_page(const struct xlate *t, int64_t delta)
     return block_gpa(t->block).v % PAGE_SIZE + (uint64_t)delta < PAGE_SIZE;
 }
 
-static void count(struct xlate *t, unsigned n)
+void jit_count(struct xlate *t, unsigned n)
 {
     asm_imm(A, G_SUB, OPC_W, IN_VP(lazy[LAZY_LEFT]), (int32_t)(n + t->uncounted));
 }
 
-/* Flags of count() are still there. */
+/* Flags of jit_count() are still there. */
 static void look_up(struct xlate *t)
 {
-    asm_jcc(A, CC_S, t->jit->common.leave);
+    const uint8_t *leave = t->framed ? t->jit->common.returns.call_leave : t->jit->common.leave;
+
+    asm_jcc(A, CC_S, leave);
     asm_imm(A, G_CMP, 0, IN_VP(attention), 0);
-    asm_jcc(A, CC_NE, t->jit->common.leave);
+    asm_jcc(A, CC_NE, leave);
 }
 
-static void link_of(struct xlate *t, unsigned exit)
+void jit_link_of(struct xlate *t, unsigned exit)
 {
     const struct op *e = &t->block->ops[exit];
 
@@ -37,31 +39,33 @@ static void link_of(struct xlate *t, unsigned exit)
     asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_mem(H_R11, offsetof(struct op, imm)), 0);
 }
 
-static void jump_native(struct xlate *t) /* to the operation RAX, first of its block */
+void jit_jump_native(struct xlate *t) /* to the operation RAX, first of its block */
 {
-    asm_op(A, 0xff, 4, rm_mem(H_RAX, (int)offsetof(struct block, native) - (int)sizeof(struct block)), 0);
+    asm_op(A, 0xff, t->framed ? 2 : 4, /* call or jmp */
+           rm_mem(H_RAX, (int)offsetof(struct block, native) - (int)sizeof(struct block)), 0);
 }
 
 static void exit_page(struct xlate *t, unsigned exit, int64_t delta)
 {
     if (delta)
         asm_imm(A, G_ADD, OPC_W, IN_VP(block_rip), (int32_t)delta);
-    count(t, t->block->ops[exit].n);
+    jit_count(t, t->block->ops[exit].n);
     if (delta <= t->block->ops[exit].off || t->block->back)
         look_up(t);
-    link_of(t, exit);
-    jump_native(t);
+    jit_link_of(t, exit);
+    jit_jump_native(t);
 }
 
 /* As take_exit_cross(). */
 static void exit_cross(struct xlate *t, unsigned exit, int64_t delta)
 {
+    const uint8_t *slow = t->framed ? t->jit->common.returns.call_cross_slow : t->jit->common.cross_slow;
     unsigned w = t->wide ? OPC_W : 0;
 
     asm_op(A, X_MOV_RM | w, H_R11, IN_VP(block_rip), 0);
     asm_imm(A, G_ADD, w, rm_reg(H_R11), (int32_t)delta);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
-    count(t, t->block->ops[exit].n);
+    jit_count(t, t->block->ops[exit].n);
     look_up(t);
     asm_op(A, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
     asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
@@ -75,7 +79,7 @@ static void exit_cross(struct xlate *t, unsigned exit, int64_t delta)
     asm_op(A, X_MOV_RM | OPC_W, H_RAX,
            rm_mem(H_RAX, RUN(fetch) + (int)offsetof(struct fetch_slot, page)), 0);
     asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[exit]), 0);
-    asm_jcc(A, CC_NE, t->jit->common.cross_slow);
+    asm_jcc(A, CC_NE, slow);
     asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_R11, offsetof(struct op, imm)), 0);
     asm_op(A, X_XOR_RM | OPC_W, H_RAX,
            rm_mem(H_R11, (int)offsetof(struct block, key) - (int)sizeof(struct block)), 0);
@@ -83,8 +87,8 @@ static void exit_cross(struct xlate *t, unsigned exit, int64_t delta)
     asm_8(A, 24);
     asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
     asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[exit]), 0);
-    asm_jcc(A, CC_NE, t->jit->common.cross_slow);
-    jump_native(t);
+    asm_jcc(A, CC_NE, slow);
+    jit_jump_native(t);
 }
 _Static_assert(sizeof(struct fetch_slot) == 16 && offsetof(struct fetch_slot, tag) == 0, "exit_cross");
 
@@ -105,7 +109,7 @@ static void loop_to(struct xlate *t, struct jit_insn *to, int cc)
 
     if (!t->kept)
         flags_store(A);
-    count(t, n);
+    jit_count(t, n);
     out[0] = asm_jcc_later(A, CC_S);
     asm_imm(A, G_CMP, 0, IN_VP(attention), 0);
     out[1] = asm_jcc_later(A, CC_NE);
@@ -152,7 +156,7 @@ void jit_far(struct xlate *t, struct far_exit *f)
     t->uncounted = f->uncounted;
     if (to && to->at) {
         if (t->uncounted)
-            count(t, 0);
+            jit_count(t, 0);
         asm_jmp(A, (const void *)((intptr_t)to->at + A->run));
     } else {
         jit_exit(t, u->exit, u->delta);
@@ -183,6 +187,8 @@ static void push_return(struct xlate *t, const struct jit_insn *u)
     asm_imm(A, G_ADD, OPC_W, rm_reg(H_RAX), u->off + u->in.len);
     asm_op(A, X_MOV_MR | w, H_RAX, rm_mem(H_R11, 0), 0);
     asm_op(A, X_LEA | w, H_R9, rm_mem(H_R9, -(int)u->size), 0);
+    if (t->framed)
+        jit_push(A, H_RAX);
 }
 
 static void return_place(struct xlate *t, const struct jit_insn *u)
@@ -190,13 +196,42 @@ static void return_place(struct xlate *t, const struct jit_insn *u)
     jit_top(t, RSP, -(int)u->size, u->size, true);
 }
 
+/* The call is to leave a frame, if its return address is in this page. */
+static void begin_frame(struct xlate *t, const struct jit_insn *u)
+{
+    t->framed = u->back;
+    if (t->framed)
+        jit_put_frame_room(t);
+}
+
+static void end_frame(struct xlate *t, const struct jit_insn *u)
+{
+    if (t->framed) {
+        t->framed = false;
+        jit_put_landing(t, u->back);
+    }
+}
+
 void emit_call(struct xlate *t, struct jit_insn *u)
 {
     x87_flush(t);
     flags_keep(t);
+    begin_frame(t, u);
     return_place(t, u);
     push_return(t, u);
     jit_exit(t, u->exit, u->delta);
+    end_frame(t, u);
+}
+
+void jit_jump_slot(struct asm_buf *a)
+{
+    asm_op(a, 0x69, H_RAX, rm_reg(H_R11), 4); /* imul $, %r11d, %eax */
+    asm_32(a, JUMP_FACTOR);
+    asm_op(a, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+    asm_8(a, 32 - JUMP_BITS - 4);
+    asm_8(a, 0x25); /* and $, %eax */
+    asm_32(a, (JUMP_ENTRIES - 1) << 4);
+    asm_op(a, X_ADD_RM | OPC_W, H_RAX, IN_VP(run), 0);
 }
 
 /* R11 is the target.  RAX = tag and first operation of its entry in the jump cache; what it does not know,
@@ -204,13 +239,7 @@ void emit_call(struct xlate *t, struct jit_insn *u)
  * would make a chain of all calls and returns, through block_rip and the return addresses. */
 static void find_target(struct xlate *t)
 {
-    asm_op(A, 0x69, H_RAX, rm_reg(H_R11), 4); /* imul $, %r11d, %eax */
-    asm_32(A, JUMP_FACTOR);
-    asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
-    asm_8(A, 32 - JUMP_BITS - 4);
-    asm_8(A, 0x25); /* and $, %eax */
-    asm_32(A, (JUMP_ENTRIES - 1) << 4);
-    asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(run), 0);
+    jit_jump_slot(A);
     asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(jump)), 0);
     jit_side(t, CC_NE);
     asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_mem(H_RAX, RUN(jump) + (int)offsetof(struct jump_entry, tag)), 0);
@@ -228,26 +257,13 @@ static void go_target(struct xlate *t)
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
     asm_op(A, X_SHIFT_I | OPC_W, G_SHR, rm_reg(H_RAX), 1);
     asm_8(A, 32);
-    count(t, last->n);
+    jit_count(t, last->n);
     look_up(t);
     if (t->vp->run->jump_base) {
         asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(run), 0);
         asm_op(A, X_ADD_RM | OPC_W, H_RAX, rm_mem(H_R11, RUN(jump_base)), 0);
     }
-    jump_native(t);
-}
-
-void emit_ret(struct xlate *t, struct jit_insn *u)
-{
-    unsigned w = t->wide ? OPC_W : 0;
-
-    x87_flush(t);
-    flags_keep(t);
-    jit_top(t, RSP, 0, u->size, false);
-    asm_op(A, X_MOV_RM | w, H_R11, rm_mem(H_R11, 0), 0);
-    find_target(t);
-    asm_op(A, X_LEA | w, H_R9, rm_mem(H_R9, (int)(u->size + (u->in.imm & 0xffff))), 0);
-    go_target(t);
+    jit_jump_native(t);
 }
 
 static void read_target(struct xlate *t, struct jit_insn *u)
@@ -275,6 +291,7 @@ void emit_jmp_rm(struct xlate *t, struct jit_insn *u)
 void emit_call_rm(struct xlate *t, struct jit_insn *u)
 {
     read_target(t, u);
+    begin_frame(t, u);
     find_target(t);
     asm_op(A, X_MOV_MR | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(lazy[LAZY_TARGET]), 0);
@@ -283,4 +300,5 @@ void emit_call_rm(struct xlate *t, struct jit_insn *u)
     asm_op(A, X_MOV_RM | OPC_W, H_RAX, IN_VP(lazy[LAZY_ADDR]), 0);
     asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(lazy[LAZY_TARGET]), 0);
     go_target(t);
+    end_frame(t, u);
 }

@@ -2,7 +2,7 @@
 /* jit_private.h - between jit.c (the driver), jit_classify.c (what an instruction is), jit_emit.c,
  * jit_miss.c, jit_flow.c, jit_flags.c, jit_sse.c.
  *
- * Registers of host code: RBP is the VP (VP_BIAS bytes into it), RSP the C stack, RAX and R11 scratch;
+ * Registers of host code: RBP is the VP (VP_BIAS bytes into it), RSP its frames, RAX and R11 scratch;
  * the others hold guest registers (host_of()).  R9, R10, R11 and R15 of the guest stay in the VP.  When
  * vp->vectors_live, guest XMM registers are in the host's. */
 #pragma once
@@ -11,7 +11,7 @@
 #include "cpu/soft/jit_asm.h"
 #include "cpu/soft/ops.h"
 
-#define VP_BIAS    ((int)sizeof(((struct soft_vp *)0)->gpr))
+#define VP_BIAS    ((int)(sizeof(((struct soft_vp *)0)->gpr) / 2 + 128)) /* from the first word one byte reaches */
 #define VP_AT(member) ((int)offsetof(struct soft_vp, member) - VP_BIAS)
 #define IN_VP(member) rm_mem(H_RBP, VP_AT(member))
 
@@ -66,6 +66,7 @@ struct jit_insn {
     int16_t off;            /* from block_rip */
     uint16_t op;            /* its first operation */
     uint16_t exit;          /* branches: its exit */
+    uint16_t back;          /* calls: the exit that returns take, or 0 */
     uint16_t writes;        /* guest registers, by bit */
     uint8_t size, mem_size; /* bytes: operands; what it accesses in memory */
     uint8_t reg_acc, rm_acc, ext; /* no access to a register: ModRM.reg is 'ext' */
@@ -163,6 +164,7 @@ struct xlate {
     bool wide; /* 64-bit code */
     unsigned n, i; /* instructions; the current one */
     bool bad;      /* cannot be done after all */
+    bool framed;   /* the current instruction is a call that leaves a frame */
     /* Where the guest's arithmetic flags are: in the host's, in LAZY_FLAGS, by the recipe. */
     bool in_host, kept;
     struct recipe recipe;
@@ -183,6 +185,15 @@ struct xlate {
     struct jit_insn insn[BLOCK_INSNS_MAX];
 };
 
+/* Of jit_return.c. */
+struct jit_returns {
+    const uint8_t *leave;      /* a return that finds the budget used up */
+    const uint8_t *miss;       /* one to elsewhere than its frame says */
+    const uint8_t *empty;      /* one without a frame: where sentinels lead */
+    const uint8_t *call_leave; /* a call that does not take place: half a frame is on the stack */
+    const uint8_t *call_cross_slow;
+};
+
 /* Host code that all blocks share: running addresses. */
 struct jit_common {
     const uint8_t *enter;      /* RAX: where to */
@@ -196,6 +207,7 @@ struct jit_common {
     const uint8_t *side_flags; /* side, of the operation R11, with flags in the host's */
     const uint8_t *refill;     /* called: mmu_refill() of R11 and EAX; CC_E: it cannot */
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
+    struct jit_returns returns;
     const uint8_t *load[3];    /* XMM or YMM registers, and back to RAX: by enum vectors_live */
 };
 
@@ -301,7 +313,23 @@ void jit_put_cannot(struct asm_buf *a);
 void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
                      const uint8_t *retry);
 
+/* jit_return.c */
+emit_fn emit_ret;
+void jit_put_frame_room(struct xlate *t);            /* or it is the interpreter's */
+void jit_put_landing(struct xlate *t, unsigned exit); /* where returns of the call before this come */
+void jit_put_returns(struct asm_buf *a, struct jit_common *c);
+/* Guest registers to the VP, and the C stack; counted in vp->count. */
+void jit_put_spill(struct asm_buf *a);
+void jit_put_jmp_c(struct asm_buf *a, const struct op *(*to)(struct soft_vp *vp, const struct op *o));
+void jit_push(struct asm_buf *a, unsigned reg);
+void jit_pop(struct asm_buf *a, unsigned reg);
+
 /* jit_flow.c */
-emit_fn emit_jcc, emit_jmp, emit_call, emit_ret, emit_jmp_rm, emit_call_rm;
+emit_fn emit_jcc, emit_jmp, emit_call, emit_jmp_rm, emit_call_rm;
+void jit_count(struct xlate *t, unsigned n); /* instructions of the budget: flags tell */
+void jit_link_of(struct xlate *t, unsigned exit); /* RAX: the operation that it leads to, R11: itself */
+void jit_jump_native(struct xlate *t); /* to the operation RAX, first of its block */
+/* R11 is a linear address: RAX is its place in the jump cache. */
+void jit_jump_slot(struct asm_buf *a);
 void jit_exit(struct xlate *t, unsigned exit, int64_t delta);
 void jit_far(struct xlate *t, struct far_exit *f);

@@ -378,6 +378,7 @@ static void run_host_code(struct soft_vp *vp, const struct op *o)
     l->tlb = vp->tlb;
     vp->tlb = &l->on_copies.tlb;
     mmu_forget_taken(vp);
+    run_forget_frames(vp); /* they lead into other blocks */
     vp->lazy[LAZY_LEFT] = TURNS;
     end = enter(vp, o);
     l->end = end;

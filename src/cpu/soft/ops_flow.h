@@ -5,6 +5,7 @@
 #include "cpu/soft/ops.h"
 
 op_fn run_jump_slow;  /* to vp->rip */
+op_fn run_return_slow; /* RET, from translated code that has done all of it but the jump */
 op_fn run_cross_slow; /* to vp->block_rip, from the exit 'o' */
 
 static inline size_t jump_slot(uint64_t pc)

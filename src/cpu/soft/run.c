@@ -7,10 +7,18 @@
 #include <errno.h>
 
 #include "cpu/soft/fpu.h"
+#include "cpu/soft/jit.h"
 #include "cpu/soft/lockstep.h"
 #include "cpu/soft/ops.h"
 #include "cpu/soft/ops_flow.h"
 #include "cpu/soft/sys.h"
+
+#define NO_RETURN (UINT64_C(1) << 63) /* not canonical */
+
+void run_forget_frames(struct soft_vp *vp)
+{
+    vp->frames = (uintptr_t)&vp->run->frames.none[0];
+}
 
 int run_init(struct soft_vp *vp)
 {
@@ -22,6 +30,9 @@ int run_init(struct soft_vp *vp)
     if ((uintptr_t)vp->soft->code->arena > UINT32_MAX / 2)
         run->jump_base = vp->soft->code->arena;
     run->seen = CODE_NOBODY;
+    for (unsigned i = 0; i < FRAMES_SEARCH; i++)
+        run->frames.none[i] = (struct frame){ jit_no_frame(vp->soft->code->jit), NO_RETURN };
+    vp->frames_limit = (uintptr_t)&run->frames.frame[1];
     vp->run = run;
     vp->lazy[LAZY_ZERO] = 0;
     run_code_unmapped(vp);
@@ -134,6 +145,7 @@ void run_code_unmapped(struct soft_vp *vp)
         generation = 1;
     }
     set_fetch_low(vp, generation);
+    run_forget_frames(vp);
     if (++run->gen == 1 << 20) {
         memset(run->jump, 0, sizeof run->jump);
         memset(run->jumps, 0, sizeof run->jumps);
@@ -186,8 +198,22 @@ void run_code_switched(struct soft_vp *vp)
             run->fetch[w * 64 + (unsigned)__builtin_ctzll(b)].tag = UINT64_MAX;
         run->fetches[0][w] = 0;
     }
+    run_forget_frames(vp);
     drop_jumps(run, &run->jumps[0], 0, UINT64_MAX);
     clear_marks(&run->jumps[0]);
+}
+
+/* Forget all, if one would return to this page. */
+static void drop_frames(struct soft_vp *vp, uint64_t page)
+{
+    const struct frame *f = (const struct frame *)(uintptr_t)vp->frames;
+
+    for (; f < vp->run->frames.none; f++) {
+        if (f->rip - page < PAGE_SIZE) {
+            run_forget_frames(vp);
+            return;
+        }
+    }
 }
 
 /* INVLPG */
@@ -202,6 +228,7 @@ void run_code_page_unmapped(struct soft_vp *vp, uint64_t va)
     if ((f->tag ^ va) >> PAGE_SHIFT == 0)
         f->tag = UINT64_MAX;
     va &= ~(PAGE_SIZE - 1);
+    drop_frames(vp, va);
     drop_jumps(run, &run->jumps[0], va, va + (PAGE_SIZE - 1));
     drop_jumps(run, &run->jumps[1], va, va + (PAGE_SIZE - 1));
 }
@@ -285,6 +312,20 @@ COLD const struct op *run_cross_slow(struct soft_vp *vp, const struct op *o)
     if (b != tmp_block(vp->run))
         code_link(vp, &from, b);
     o = b->ops;
+    GOTO(o);
+}
+
+/* A return that host code knows no way for: the whole instruction again. */
+COLD const struct op *run_return_slow(struct soft_vp *vp, const struct op *o)
+{
+    bool wide = (vp->mode & MODE_SIZE) == MODE_64;
+
+    vp->gpr[RSP] -= (wide ? 8 : 4) + o->imm;
+    if (!wide)
+        vp->gpr[RSP] = (uint32_t)vp->gpr[RSP];
+    vp->lazy[LAZY_LEFT] += o->n;
+    if (unlikely(vp->lockstep))
+        return o;
     GOTO(o);
 }
 
