@@ -39,7 +39,7 @@ struct op {
     uint8_t len;   /* of the instruction */
     uint8_t n;     /* instructions of the block up to and with this one */
     uint8_t flags; /* enum op_flag */
-    uint8_t spare;
+    uint8_t site;  /* exits: of block_sites() */
 };
 _Static_assert(sizeof(struct op) == 32, "two operations a cache line");
 
@@ -53,6 +53,7 @@ enum op_bits {
 #define BLOCK_DEAD      UINT64_MAX
 #define BLOCK_INSNS_MAX 60
 #define BLOCK_OPS_MAX   192
+#define BLOCK_EXITS_MAX (BLOCK_INSNS_MAX + 2) /* a call and the last have two */
 
 struct block {
     uint64_t key; /* block_key() or BLOCK_DEAD; any thread reads */
@@ -81,6 +82,20 @@ struct block_bytes {
 static inline const struct block_bytes *block_bytes(const struct block *b)
 {
     return (const struct block_bytes *)(const void *)((const char *)b + b->bytes);
+}
+
+/* Where exits leave its host code (jit_link.c); 'at' 0: nowhere.  Behind the instructions. */
+struct jit_site {
+    uint32_t at;   /* displacement of the jump, from the start of host code; */
+    uint32_t slow; /* and its target while there is no link */
+};
+static inline size_t block_sites_at(const struct block *b)
+{
+    return ALIGN_UP(b->bytes + sizeof(struct block_bytes) + block_bytes(b)->n, sizeof(uint32_t));
+}
+static inline struct jit_site *block_sites(const struct block *b)
+{
+    return (struct jit_site *)(void *)((uintptr_t)b + block_sites_at(b));
 }
 
 static inline uint64_t block_key(gpa_t at, uint32_t mode)
@@ -255,7 +270,7 @@ struct code_bytes {
 /* Fill 'b', whose key is set; it has room for BLOCK_BYTES_MAX, in MODE_STEP for one instruction. */
 #define BLOCK_BYTES_MAX \
     (sizeof(struct block) + BLOCK_OPS_MAX * sizeof(struct op) +                      \
-     BLOCK_INSNS_MAX * (sizeof(struct call) + INSN_MAX) + 64)
+     BLOCK_INSNS_MAX * (sizeof(struct call) + INSN_MAX) + BLOCK_EXITS_MAX * sizeof(struct jit_site) + 64)
 void block_build(struct soft_vp *vp, struct block *b, const struct code_bytes *from, gpa_t page2);
 
 /* The instructions of a block that has its bytes, one by one. */

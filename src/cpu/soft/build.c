@@ -110,6 +110,7 @@ struct op *build_exit(struct build *b, op_fn *run, int64_t disp)
     struct op *o = build_op(b, run);
 
     o->flags |= OP_EXIT;
+    o->site = (uint8_t)b->n_exits++;
     o->disp = (int32_t)disp;
     o->imm = (uintptr_t)b->unlinked;
     b->note[o->idx].reads = true;
@@ -244,7 +245,7 @@ static void place_calls(struct build *b)
     b->block->size = (uint32_t)ALIGN_UP((size_t)((char *)(to + b->n_calls) - (char *)b->block), 64);
 }
 
-/* And those the instructions, for who translates them. */
+/* And those the instructions, for who translates them, and what becomes of the exits then. */
 static void place_bytes(const struct build *b)
 {
     struct block *block = b->block;
@@ -253,7 +254,8 @@ static void place_bytes(const struct build *b)
     to->n = b->n_code;
     memcpy(to->code, b->code, b->n_code);
     block->bytes = (uint16_t)block->size;
-    block->size = (uint32_t)ALIGN_UP(block->size + sizeof *to + b->n_code, 64u);
+    memset(block_sites(block), 0, b->n_exits * sizeof(struct jit_site));
+    block->size = (uint32_t)ALIGN_UP(block_sites_at(block) + b->n_exits * sizeof(struct jit_site), 64u);
 }
 
 static void place_pieces(const struct build *b)
@@ -289,7 +291,7 @@ void block_build(struct soft_vp *vp, struct block *block, const struct code_byte
     b.mode = (uint32_t)block->key & 0xfff;
     b.page_off = (block->key >> 12) % PAGE_SIZE;
     b.off = b.len = b.n_insns = 0;
-    b.n_ops = b.n_calls = 0;
+    b.n_ops = b.n_calls = b.n_exits = 0;
     b.n_pieces = 1;
     b.piece[0] = (struct piece){ 0, 0 };
     b.n_code = 0;

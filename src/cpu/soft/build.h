@@ -30,7 +30,7 @@ struct build {
     struct piece { int16_t from, to; } piece[BLOCK_PIECES_MAX];
     uint16_t n_code;
     uint8_t code[BLOCK_INSNS_MAX * INSN_MAX];
-    unsigned n_ops, n_calls;
+    unsigned n_ops, n_calls, n_exits;
     struct note note[BLOCK_OPS_MAX];
     struct call calls[BLOCK_INSNS_MAX];
 };

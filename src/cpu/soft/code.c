@@ -237,9 +237,12 @@ static const struct op *link_get(const struct op *e)
     return (const struct op *)(uintptr_t)__atomic_load_n(&e->imm, __ATOMIC_RELAXED);
 }
 
-static void link_set(struct op *e, const struct op *to)
+/* 'to': a block's first operation, or c->unlinked */
+static void link_set(struct code_cache *c, struct op *e, const struct op *to)
 {
     __atomic_store_n(&e->imm, (uintptr_t)to, __ATOMIC_RELEASE);
+    if (c->jit)
+        jit_link(c->jit, e, to == c->unlinked ? NULL : block_of(to));
 }
 
 static void unlink_incoming(struct code_cache *c, struct block *b)
@@ -249,7 +252,7 @@ static void unlink_incoming(struct code_cache *c, struct block *b)
 
         i = e->in_next;
         e->in_next = 0;
-        link_set(e, c->unlinked);
+        link_set(c, e, c->unlinked);
     }
     b->in = 0;
 }
@@ -269,7 +272,7 @@ static void unlink_outgoing(struct code_cache *c, struct block *b)
             }
         }
         e->in_next = 0;
-        link_set(e, c->unlinked);
+        link_set(c, e, c->unlinked);
     }
 }
 
@@ -284,7 +287,7 @@ void code_link(struct soft_vp *vp, const struct exit_id *from, struct block *to)
         e->flags & OP_EXIT && link_get(e) == c->unlinked) {
         e->in_next = to->in;
         to->in = index_of(c, e);
-        link_set(e, to->ops);
+        link_set(c, e, to->ops);
     }
     pthread_mutex_unlock(&c->lock);
 }
@@ -705,13 +708,31 @@ struct block *code_lookup(struct soft_vp *vp, uint32_t mode)
     }
 }
 
+/* It has host code now: links from it and to it are direct ways. */
+static void link_native(struct code_cache *c, const struct block *b)
+{
+    const struct op *e;
+
+    for (uint32_t i = b->in; i; i = e->in_next) {
+        e = at_index(c, i);
+        jit_link(c->jit, e, b);
+    }
+    for (unsigned i = 0; i < b->n_ops; i++) {
+        e = &b->ops[i];
+        if (e->flags & OP_EXIT && link_get(e) != c->unlinked)
+            jit_link(c->jit, e, block_of(link_get(e)));
+    }
+}
+
 void code_translate(struct soft_vp *vp, struct block *b)
 {
     struct code_cache *c = cache_of(vp);
 
     pthread_mutex_lock(&c->lock);
-    if (b->key != BLOCK_DEAD)
+    if (b->key != BLOCK_DEAD) {
         jit_translate(vp, c->jit, b, (unsigned)(((char *)b - c->arena) / (ptrdiff_t)CODE_REGION_SIZE));
+        link_native(c, b);
+    }
     pthread_mutex_unlock(&c->lock);
 }
 

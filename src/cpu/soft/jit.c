@@ -221,6 +221,7 @@ static bool put_common(struct jit *j)
 
     if (j->lockstep)
         c->cross_slow = c->dead = c->leave;
+    jit_put_links(&a, c);
     jit_put_returns(&a, c);
 
     c->load[VECTORS_XMM] = asm_here(&a);
@@ -443,6 +444,8 @@ void jit_find_live(struct xlate *t, unsigned first, unsigned last, bool live)
     }
 }
 
+#define ENTRY_BYTES (12 + JIT_CROSS_BYTES) /* from the interpreter's entry to that in registers */
+
 /* Where the block is entered: by the interpreter at operation 'op', or in registers behind that. */
 static const void *put_entry(struct xlate *t, unsigned vectors)
 {
@@ -450,8 +453,9 @@ static const void *put_entry(struct xlate *t, unsigned vectors)
     const void *entry;
 
     entry = asm_here(a);
-    asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(asm_here(a) + 12), 0); /* 7 bytes, and the jump's 5 */
+    asm_op(a, X_LEA | OPC_W, H_RAX, rm_at(asm_here(a) + ENTRY_BYTES), 0);
     asm_jmp(a, t->jit->common.enter);
+    jit_put_cross_entry(t);
     if (vectors) {
         uint8_t *live = if_live(a, vectors, CC_AE);
 
@@ -461,8 +465,6 @@ static const void *put_entry(struct xlate *t, unsigned vectors)
     }
     return entry;
 }
-#define ENTRY_BYTES 12 /* from the interpreter's entry to that in registers */
-
 /* Straight on, out of the block. */
 static void put_end(struct xlate *t)
 {
@@ -540,6 +542,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         put_end(t);
     for (unsigned i = 0; i < t->n_far; i++)
         jit_far(t, &t->far[i]);
+    jit_put_link_stubs(t);
     jit_put_sides(t);
     *ret_n = n;
     return !t->bad && !t->a.full;
@@ -550,6 +553,7 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
     t->i = t->copy = t->uncounted = t->ranged = 0;
     t->n_sides = t->n_far = t->n_misses = 0;
     t->bad = t->framed = false;
+    memset(t->link, 0, sizeof t->link);
     t->once = once;
     t->near.valid = false;
     t->x87 = (struct x87_state){ 0 };
@@ -613,6 +617,7 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
         __atomic_store_n(&o->run, j->lockstep ? op_lockstep : (op_fn *)(uintptr_t)resumes[i].entry,
                          __ATOMIC_RELEASE);
     }
+    jit_take_links(&t);
     jit_show(b, t.a.start + t.a.run, t.a.start, (size_t)(t.a.p - t.a.start));
     vp->count.translated_blocks++;
     vp->count.translated_insns += t.n;

@@ -4,8 +4,8 @@
  * A translated block is its interpreter's block with another way to run: op_tier, the first operation,
  * counts executions, and becomes a way into host code.  At every instruction boundary host code may go
  * back to the interpreter's operation of that instruction; it does so for whatever is not a plain hit
- * (TLB misses, faults, code pages, MMIO, rare instructions), so these exist once.  Exits go by the
- * links of the operations (block.h): there is nothing to patch, and nothing to undo when a block is dropped.
+ * (TLB misses, faults, code pages, MMIO, rare instructions), so these exist once.  Exits have the links
+ * of the operations (block.h), as direct jumps where both sides are host code (jit_link.c).
  *
  * Threads: code is made under the cache's lock and never changes until its region is recycled.  Code
  * of one arena region lives in the native region of the same number. */
@@ -35,6 +35,8 @@ bool jit_knows(struct soft_vp *vp, const struct insn *in, uint32_t mode);
 
 /* The cache's lock is held and the block alive. */
 void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned region);
+/* The exit leads to 'to' from now on; NULL: to where links are looked up.  Both blocks live. */
+void jit_link(struct jit *j, const struct op *e, const struct block *to);
 /* All blocks of the region are gone, and all VPs at safe points. */
 void jit_recycle(struct jit *j, unsigned region);
 

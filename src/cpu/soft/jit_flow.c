@@ -31,15 +31,7 @@ static void look_up(struct xlate *t)
     asm_jcc(A, CC_NE, leave);
 }
 
-void jit_link_of(struct xlate *t, unsigned exit)
-{
-    const struct op *e = &t->block->ops[exit];
-
-    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(e), 0);
-    asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_mem(H_R11, offsetof(struct op, imm)), 0);
-}
-
-void jit_jump_native(struct xlate *t) /* to the operation RAX, first of its block */
+static void jump_native(struct xlate *t) /* to the operation RAX, first of its block */
 {
     asm_op(A, 0xff, t->framed ? 2 : 4, /* call or jmp */
            rm_mem(H_RAX, (int)offsetof(struct block, native) - (int)sizeof(struct block)), 0);
@@ -52,8 +44,7 @@ static void exit_page(struct xlate *t, unsigned exit, int64_t delta)
     jit_count(t, t->block->ops[exit].n);
     if (delta <= t->block->ops[exit].off || t->block->back)
         look_up(t);
-    jit_link_of(t, exit);
-    jit_jump_native(t);
+    jit_put_link(t, exit, false);
 }
 
 /* As take_exit_cross(). */
@@ -76,19 +67,11 @@ static void exit_cross(struct xlate *t, unsigned exit, int64_t delta)
     asm_imm(A, G_AND, OPC_W, rm_reg(H_R11), -(int)PAGE_SIZE);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(fetch_low), 0);
     asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(fetch)), 0);
-    asm_op(A, X_MOV_RM | OPC_W, H_RAX,
-           rm_mem(H_RAX, RUN(fetch) + (int)offsetof(struct fetch_slot, page)), 0);
+    asm_op(A, X_MOV_RM, H_RAX, /* the page's number */
+           rm_mem(H_RAX, RUN(fetch) + (int)offsetof(struct fetch_slot, page) + 3), 0);
     asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[exit]), 0);
     asm_jcc(A, CC_NE, slow);
-    asm_op(A, X_MOV_RM | OPC_W, H_R11, rm_mem(H_R11, offsetof(struct op, imm)), 0);
-    asm_op(A, X_XOR_RM | OPC_W, H_RAX,
-           rm_mem(H_R11, (int)offsetof(struct block, key) - (int)sizeof(struct block)), 0);
-    asm_op(A, X_SHIFT_I | OPC_W, G_SHR, rm_reg(H_RAX), 1);
-    asm_8(A, 24);
-    asm_op(A, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
-    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[exit]), 0);
-    asm_jcc(A, CC_NE, slow);
-    jit_jump_native(t);
+    jit_put_link(t, exit, true);
 }
 _Static_assert(sizeof(struct fetch_slot) == 16 && offsetof(struct fetch_slot, tag) == 0, "exit_cross");
 
@@ -263,7 +246,7 @@ static void go_target(struct xlate *t)
         asm_op(A, X_MOV_RM | OPC_W, H_R11, IN_VP(run), 0);
         asm_op(A, X_ADD_RM | OPC_W, H_RAX, rm_mem(H_R11, RUN(jump_base)), 0);
     }
-    jit_jump_native(t);
+    jump_native(t);
 }
 
 static void read_target(struct xlate *t, struct jit_insn *u)

@@ -153,6 +153,14 @@ struct far_exit {
     bool kept; /* flags are in the VP, not only in the host's */
 };
 
+/* The jump of an exit. */
+struct jit_link {
+    uint8_t *at;         /* its displacement, or NULL */
+    const uint8_t *slow; /* running address */
+    uint16_t op;
+    bool cross;
+};
+
 #define EMIT_INSNS_MAX (4 * BLOCK_INSNS_MAX) /* with the copies of loops */
 
 struct xlate {
@@ -182,6 +190,7 @@ struct xlate {
     struct miss miss[EMIT_INSNS_MAX];
     struct side_exit side[EMIT_INSNS_MAX];
     struct far_exit far[EMIT_INSNS_MAX];
+    struct jit_link link[BLOCK_EXITS_MAX];
     struct jit_insn insn[BLOCK_INSNS_MAX];
 };
 
@@ -207,6 +216,8 @@ struct jit_common {
     const uint8_t *side_flags; /* side, of the operation R11, with flags in the host's */
     const uint8_t *refill;     /* called: mmu_refill() of R11 and EAX; CC_E: it cannot */
     const uint8_t *leave;      /* to the run loop, at vp->block_rip */
+    const uint8_t *link;       /* to where the exit R11 leads, in its page; */
+    const uint8_t *link_cross; /* to another page, whose number is EAX */
     struct jit_returns returns;
     const uint8_t *load[3];    /* XMM or YMM registers, and back to RAX: by enum vectors_live */
 };
@@ -313,6 +324,14 @@ void jit_put_cannot(struct asm_buf *a);
 void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
                      const uint8_t *retry);
 
+/* jit_link.c */
+#define JIT_CROSS_BYTES 11
+void jit_put_link(struct xlate *t, unsigned exit, bool cross);
+void jit_put_cross_entry(struct xlate *t);
+void jit_put_link_stubs(struct xlate *t);
+void jit_put_links(struct asm_buf *a, struct jit_common *c);
+void jit_take_links(const struct xlate *t); /* of a block that is good */
+
 /* jit_return.c */
 emit_fn emit_ret;
 void jit_put_frame_room(struct xlate *t);            /* or it is the interpreter's */
@@ -327,8 +346,6 @@ void jit_pop(struct asm_buf *a, unsigned reg);
 /* jit_flow.c */
 emit_fn emit_jcc, emit_jmp, emit_call, emit_jmp_rm, emit_call_rm;
 void jit_count(struct xlate *t, unsigned n); /* instructions of the budget: flags tell */
-void jit_link_of(struct xlate *t, unsigned exit); /* RAX: the operation that it leads to, R11: itself */
-void jit_jump_native(struct xlate *t); /* to the operation RAX, first of its block */
 /* R11 is a linear address: RAX is its place in the jump cache. */
 void jit_jump_slot(struct asm_buf *a);
 void jit_exit(struct xlate *t, unsigned exit, int64_t delta);

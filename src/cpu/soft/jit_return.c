@@ -34,8 +34,7 @@ void jit_put_landing(struct xlate *t, unsigned exit)
     asm_jcc(A, CC_NE, r->miss);
     asm_imm(A, G_ADD, OPC_W, rm_reg(H_RSP), 8);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
-    jit_link_of(t, exit);
-    jit_jump_native(t);
+    jit_put_link(t, exit, false);
 }
 
 /* Where it lands R11 is the target, RAX this operation, for run_return_slow(). */
