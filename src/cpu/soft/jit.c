@@ -164,7 +164,7 @@ static void put_frames(struct asm_buf *a)
 static bool put_common(struct jit *j)
 {
     struct asm_buf a = { .start = j->write, .p = j->write, .end = j->write + COMMON_SIZE,
-                         .run = j->run - j->write };
+                         .run = j->run - j->write, .bmi2 = j->bmi2 };
     struct jit_common *c = &j->common;
     uint8_t *dry;
 
@@ -263,6 +263,7 @@ int jit_new(struct jit **ret, void *room, unsigned threshold, bool lockstep)
     j->run = x;
     j->threshold = threshold;
     j->lockstep = lockstep;
+    j->bmi2 = __builtin_cpu_supports("bmi2");
     if (!put_common(j))
         abort(); /* a matter of COMMON_SIZE alone */
     *ret = j;
@@ -558,7 +559,7 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
     t->near.valid = false;
     t->x87 = (struct x87_state){ 0 };
     t->a = (struct asm_buf){ .start = at, .p = at, .end = at + BLOCK_ROOM,
-                             .run = t->jit->run - t->jit->write };
+                             .run = t->jit->run - t->jit->write, .bmi2 = t->jit->bmi2 };
     for (unsigned i = 0; i < t->n; i++)
         t->insn[i].at = NULL;
 }

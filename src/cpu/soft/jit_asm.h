@@ -59,6 +59,7 @@ struct asm_buf {
     uint8_t *start, *p, *end;
     intptr_t run; /* of the running mapping - of this one */
     bool full;
+    bool bmi2; /* the host has it */
 };
 
 static inline const uint8_t *asm_here(const struct asm_buf *a) /* where p will run */

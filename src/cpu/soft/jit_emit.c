@@ -69,30 +69,54 @@ void jit_address(struct xlate *t, const struct insn *in)
                rm_mem(H_RBP, VP_AT(seg_base) + (int)in->seg * 8), 0);
 }
 
-/* The lookup of mem.h: one compare tells hit, permission and crossing.  Behind it 'above' is a miss. */
-void jit_look_up(struct asm_buf *a, int table, unsigned size)
+/* The lookup of mem.h: one compare tells hit, permission and crossing. */
+void jit_find_entry(struct asm_buf *a, int table)
 {
-    asm_op(a, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
-    asm_op(a, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+    if (a->bmi2) {
+        asm_vex(a, 3, 3, 0, 0, 0xf0, H_RAX, 0, rm_reg(H_R11), 1); /* rorx $, %r11d, %eax */
+    } else {
+        asm_op(a, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
+        asm_op(a, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+    }
     asm_8(a, PAGE_SHIFT - 4);
     asm_8(a, 0x25); /* and $, %eax */
     asm_32(a, (TLB_ENTRIES - 1) << 4);
     asm_op(a, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
     asm_op(a, X_SUB_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+}
+
+void jit_look_up(struct asm_buf *a, int table, unsigned size)
+{
+    jit_find_entry(a, table);
     asm_op(a, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
     asm_32(a, (uint32_t)(PAGE_SIZE - size));
 }
 
-void jit_tlb(struct xlate *t, unsigned size, bool write)
+/* align: mask of address bits that must be 0; such an access crosses no page. */
+static void look_up(struct xlate *t, unsigned size, bool write, unsigned align)
 {
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
     struct miss *m;
 
-    jit_look_up(A, table, size);
-    m = jit_miss(t, MISS_TLB, CC_A, size, write);
+    jit_find_entry(A, table);
+    if (align) {
+        asm_op(A, 0xf7 | OPC_W, 0, rm_reg(H_R11), 4); /* test $, %r11 */
+        asm_32(A, ~(uint32_t)(PAGE_SIZE - 1) | align);
+        m = jit_miss(t, MISS_TLB, CC_NE, size, write);
+    } else {
+        asm_op(A, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
+        asm_32(A, (uint32_t)(PAGE_SIZE - size));
+        m = jit_miss(t, MISS_TLB, CC_A, size, write);
+    }
+    m->align = (uint8_t)align;
     asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
     m->done = A->p;
     flags_lost(t);
+}
+
+void jit_tlb(struct xlate *t, unsigned size, bool write)
+{
+    look_up(t, size, write, 0);
 }
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0 &&
                    TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
@@ -107,7 +131,7 @@ void jit_top(struct xlate *t, unsigned g, int disp, unsigned size, bool write)
 {
     struct miss *m;
 
-    if (jit_near(t, g, disp, size, write))
+    if (jit_near(t, g, disp, size, write, 0))
         return;
     asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(host_of(g), disp), 0);
     asm_op(A, X_SUB_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
@@ -128,7 +152,7 @@ static bool is_stack(const struct xlate *t, const struct insn *in)
 /* Is it [register + disp]? */
 static bool is_near(const struct xlate *t, const struct jit_insn *u)
 {
-    return u->in.base < GPRS && u->in.index == INSN_NONE && u->in.seg < SEG_FS && !u->align &&
+    return u->in.base < GPRS && u->in.index == INSN_NONE && u->in.seg < SEG_FS &&
            u->in.addr_size == (t->wide ? 8 : 4);
 }
 
@@ -141,18 +165,13 @@ static void memory_operand(struct xlate *t, const struct jit_insn *u)
         return;
     }
     if (!slot && is_near(t, u) &&
-        jit_near(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W))
+        jit_near(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W, u->align))
         return;
     jit_address(t, &u->in);
-    if (u->align) {
-        asm_op(A, 0xf6 | OPC_BYTE_RM, 0, rm_reg(H_R11), 1); /* test $15, %r11b */
-        asm_8(A, u->align);
-        jit_side(t, CC_NE);
-    }
-    if (slot)
+    if (slot) /* the first round has looked at its alignment, which steps keep */
         jit_page(t, t->range[u->range - 1].slot, u->mem_size, u->rm_acc & ACC_W);
     else
-        jit_tlb(t, u->mem_size, u->rm_acc & ACC_W);
+        look_up(t, u->mem_size, u->rm_acc & ACC_W, u->align);
 }
 
 /* ---- instructions with ModRM ----------------------------------------------------------------- */
@@ -242,7 +261,7 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
     if (back_reg)
         store_slot(t, reg, in->reg);
     if (is_memory(in) && !ranged && is_near(t, u))
-        jit_near_set(t, in->base, in->disp, u->mem_size, u->rm_acc & ACC_W);
+        jit_near_set(t, in->base, in->disp, u->mem_size, u->rm_acc & ACC_W, u->align);
 }
 
 void emit_nothing(struct xlate *t, struct jit_insn *u)
@@ -440,7 +459,7 @@ void emit_push(struct xlate *t, struct jit_insn *u)
         load_slot(t, reg = H_RAX, u->ext);
     asm_op(A, X_MOV_MR | w_of(u->size), reg, rm_mem(H_R11, 0), 0);
     jit_move_sp(t, -u->size);
-    jit_near_set(t, RSP, 0, u->size, true);
+    jit_near_set(t, RSP, 0, u->size, true, 0);
 }
 
 void emit_push_imm(struct xlate *t, struct jit_insn *u)
@@ -449,7 +468,7 @@ void emit_push_imm(struct xlate *t, struct jit_insn *u)
     asm_op(A, 0xc7 | w_of(u->size), 0, rm_mem(H_R11, 0), 4);
     asm_32(A, (uint32_t)u->in.imm);
     jit_move_sp(t, -u->size);
-    jit_near_set(t, RSP, 0, u->size, true);
+    jit_near_set(t, RSP, 0, u->size, true, 0);
 }
 
 void emit_push_rm(struct xlate *t, struct jit_insn *u)
@@ -479,7 +498,7 @@ void emit_pop(struct xlate *t, struct jit_insn *u)
         store_slot(t, H_R11, u->ext);
     jit_move_sp(t, u->size);
     if (reg != H_NONE && u->ext != RSP)
-        jit_near_set(t, RSP, -(int)u->size, u->size, false);
+        jit_near_set(t, RSP, -(int)u->size, u->size, false, 0);
 }
 
 void emit_leave(struct xlate *t, struct jit_insn *u)
@@ -489,5 +508,5 @@ void emit_leave(struct xlate *t, struct jit_insn *u)
     jit_top(t, RBP, 0, u->size, false);
     asm_op(A, X_LEA | w_of(u->size), H_R9, rm_mem(bp, u->size), 0);
     asm_op(A, X_MOV_RM | w_of(u->size), bp, rm_mem(H_R11, 0), 0);
-    jit_near_set(t, RSP, -(int)u->size, u->size, false);
+    jit_near_set(t, RSP, -(int)u->size, u->size, false, 0);
 }

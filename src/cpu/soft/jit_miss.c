@@ -79,6 +79,7 @@ struct miss *jit_miss(struct xlate *t, enum miss_kind kind, unsigned cc, unsigne
     m->kind = (uint8_t)kind;
     m->size = (uint8_t)log2_up(size);
     m->write = write;
+    m->align = 0;
     return m;
 }
 
@@ -110,6 +111,10 @@ static void put_miss(struct xlate *t, const struct miss *m)
         asm_32(A, (uint32_t)m->slot);
     } else if (m->kind == MISS_NEAR || m->kind == MISS_NEAR_TOP) {
         asm_op(A, X_LEA | (t->wide ? OPC_W : 0), H_R11, rm_mem(host_of(m->base), m->disp), 0);
+    } else if (m->align) {
+        asm_op(A, 0xf6 | OPC_BYTE_RM, 0, rm_reg(H_R11), 1); /* test $, %r11b */
+        asm_8(A, m->align);
+        take_jump(t, &t->side[m->side], asm_jcc_later(A, CC_NE));
     }
     asm_call(A, t->jit->common.miss[m->kind][m->write][m->size]);
     if (ranged)

@@ -21,8 +21,9 @@ static uint32_t at_least(unsigned n)
     return (PAGE_SIZE - 1) & ~(power - 1);
 }
 
-/* R11 = host address of [base + disp], if that is to be had from the last one.  false: nothing is done. */
-bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write)
+/* R11 = host address of [base + disp], if that is to be had from the last one.  false: nothing is done.
+ * align: mask of address bits that must be 0. */
+bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write, unsigned align)
 {
     const struct near *n = &t->near;
     int64_t delta = (int64_t)disp - n->disp, end = delta + size;
@@ -30,7 +31,7 @@ bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool 
     struct miss *m;
 
     if (!n->valid || n->delta || n->base != base || (write && !n->write) || delta < -REACH ||
-        end > REACH)
+        end > REACH || (n->align & align) != align || (delta & align))
         return false;
     if (delta >= 0 && end <= n->size) { /* a part of it */
         if (delta)
@@ -59,13 +60,13 @@ bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool 
 }
 
 /* Behind the current instruction R11 is the host's address of [base + disp]. */
-void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write)
+void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write, unsigned align)
 {
     if (disp != (int32_t)disp || host_of(base) == H_NONE)
         return;
     write |= t->near_used && t->near.write; /* the same bytes; another page may be one to read only */
     t->near = (struct near){ .valid = true, .write = write, .base = (uint8_t)base,
-                             .size = (uint8_t)size, .disp = (int32_t)disp };
+                             .size = (uint8_t)size, .align = (uint8_t)align, .disp = (int32_t)disp };
     t->near_set = true;
 }
 

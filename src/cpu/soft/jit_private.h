@@ -109,6 +109,7 @@ struct side_exit {
 struct near {
     bool valid, delta, write; /* write: as its write entry says */
     uint8_t base, size;
+    uint8_t align; /* address bits that are 0 */
     int32_t disp;
 };
 /* An access that its inline check does not know; there R11 is ... */
@@ -126,6 +127,7 @@ struct miss {
     uint8_t *done; /* there R11 is the host's address */
     uint16_t side;
     uint8_t kind, size; /* size: log2, rounded up */
+    uint8_t align;      /* MISS_TLB: what else may be the cause, a mask of address bits */
     bool write;
     uint8_t base;       /* MISS_NEAR, MISS_NEAR_TOP: [base + disp] */
     union {
@@ -226,6 +228,7 @@ struct jit {
     uint8_t *write, *run; /* the two mappings */
     unsigned threshold;
     bool lockstep; /* host code never leads to other code: it comes back to lockstep.c */
+    bool bmi2;     /* of the host's processor */
     void (*spoil)(uint8_t *code, size_t n); /* tests: what they do to code just made */
     size_t used[CODE_REGIONS];
     size_t there[CODE_REGIONS]; /* has come from the host */
@@ -289,8 +292,8 @@ void jit_ranges_end(struct xlate *t, unsigned first, unsigned last);
 struct host_rm jit_range_operand(struct xlate *t, const struct jit_insn *u); /* flags stay */
 
 /* jit_near.c */
-bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write);
-void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write);
+bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write, unsigned align);
+void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write, unsigned align);
 void jit_near_before(struct xlate *t); /* the current instruction */
 void jit_near_behind(struct xlate *t);
 
@@ -300,7 +303,9 @@ struct host_rm jit_page_tag(bool write, unsigned slot), jit_page_delta(bool writ
 void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool write);
 
 /* jit_emit.c */
-void jit_look_up(struct asm_buf *a, int table, unsigned size); /* R11 in the TLB's table: CC_A: missed */
+/* R11 in the TLB's table, to the difference from the tag of entry RAX; and its check: CC_A: missed. */
+void jit_find_entry(struct asm_buf *a, int table);
+void jit_look_up(struct asm_buf *a, int table, unsigned size);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
 void jit_push_place(struct xlate *t, unsigned size);               /* R11: host, of a new top */
 void jit_move_sp(struct xlate *t, int by);
