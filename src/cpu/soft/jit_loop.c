@@ -11,7 +11,7 @@
 
 #define A (&t->a)
 #define LOOP_INSNS_MAX 32
-#define COPIES_MAX     4
+#define COPIES_MAX     6
 #define COPIES_INSNS   64 /* all of them, about */
 
 /* Straight but for its end and ways out, and all of it translated? */

@@ -15,7 +15,7 @@
 
 #define A (&t->a)
 #define STEP_MAX 256 /* bytes a round */
-#define SPAN_MAX 512 /* of all rounds that are checked at once */
+#define SPAN_MAX 256 /* of all rounds that are checked at once */
 
 /* How a round moves a register. */
 struct moves {
