@@ -11,6 +11,7 @@
 #include "cpu/soft/jit.h"
 #include "cpu/soft/ops.h"
 
+#define TRANSLATE_MAX 16 /* blocks at once */
 #define NO_PAGE GPA(UINT64_MAX)
 
 static struct code_cache *cache_of(const struct soft_vp *vp)
@@ -724,14 +725,27 @@ static void link_native(struct code_cache *c, const struct block *b)
     }
 }
 
+/* What runs after each other gets hot together, so blocks that this one leads to and that are on their way
+ * are translated at once: that finds the translator in the caches, and puts their code together. */
 void code_translate(struct soft_vp *vp, struct block *b)
 {
     struct code_cache *c = cache_of(vp);
+    struct block *work[TRANSLATE_MAX] = { b };
+    unsigned n = 1;
 
     pthread_mutex_lock(&c->lock);
-    if (b->key != BLOCK_DEAD) {
+    if (b->key == BLOCK_DEAD)
+        n = 0;
+    for (unsigned i = 0; i < n; i++) {
+        b = work[i];
         jit_translate(vp, c->jit, b, (unsigned)(((char *)b - c->arena) / (ptrdiff_t)CODE_REGION_SIZE));
         link_native(c, b);
+        for (unsigned k = 0; k < b->n_ops && n < TRANSLATE_MAX; k++) {
+            const struct op *e = &b->ops[k];
+
+            if (e->flags & OP_EXIT && link_get(e) != c->unlinked && jit_soon(c->jit, block_of(link_get(e))))
+                work[n++] = block_of(link_get(e));
+        }
     }
     pthread_mutex_unlock(&c->lock);
 }

@@ -329,6 +329,11 @@ HANDLER(op_tier)
     NEXT;
 }
 
+bool jit_soon(const struct jit *j, const struct block *b)
+{
+    return b->ops[0].run == op_tier && b->ops[0].imm <= j->threshold / 4;
+}
+
 /* Behind an instruction that the interpreter ran; a way into host code once there is some. */
 HANDLER(op_resume)
 {
@@ -437,11 +442,9 @@ void jit_find_live(struct xlate *t, unsigned first, unsigned last, bool live)
     for (unsigned i = last + 1; i-- > first;) {
         struct jit_insn *u = &t->insn[i];
 
-        u->live = live;
-        if (u->makes && !u->partial)
-            live = false;
-        if (u->reads || u->faults || u->leaves || u->label || !u->emit)
-            live = true;
+        u->live = live; /* no branches: they would be wrong half of the time */
+        live &= !(u->makes & !u->partial);
+        live |= u->reads | u->faults | u->leaves | u->label | !u->emit;
     }
 }
 
@@ -585,7 +588,9 @@ void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned 
     uint64_t began = __builtin_ia32_rdtsc();
     unsigned n;
 
-    __atomic_store_n(&b->ops[0].run, op_resume, __ATOMIC_RELEASE); /* once */
+    if (b->ops[0].run != op_tier)
+        return;
+    __atomic_store_n(&b->ops[0].run, op_resume, __ATOMIC_RELEASE);
     if (!b->bytes || JIT_REGION_SIZE - j->used[region] < BLOCK_ROOM)
         return;
     t.vp = vp;

@@ -33,7 +33,9 @@ unsigned jit_threshold(const struct jit *j);
 /* build.c: does host code run this instruction itself?  Behind others stands op_resume. */
 bool jit_knows(struct soft_vp *vp, const struct insn *in, uint32_t mode);
 
-/* The cache's lock is held and the block alive. */
+/* Has it come most of the way to its translation? */
+bool jit_soon(const struct jit *j, const struct block *b);
+/* The cache's lock is held and the block alive; nothing happens the second time. */
 void jit_translate(struct soft_vp *vp, struct jit *j, struct block *b, unsigned region);
 /* The exit leads to 'to' from now on; NULL: to where links are looked up.  Both blocks live. */
 void jit_link(struct jit *j, const struct op *e, const struct block *to);
