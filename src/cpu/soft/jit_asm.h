@@ -31,7 +31,7 @@ enum host_op {
 struct host_rm {
     uint8_t reg;    /* register operand, or H_NONE: memory */
     uint8_t base;   /* H_NONE: none */
-    uint8_t index;  /* H_NONE: none; never H_RSP */
+    uint8_t index;  /* H_RSP: none */
     uint8_t scale;  /* 0..3 */
     int32_t disp;
     const void *at; /* RIP-relative: this address of the running mapping */
@@ -39,11 +39,11 @@ struct host_rm {
 
 static inline struct host_rm rm_reg(unsigned reg)
 {
-    return (struct host_rm){ .reg = (uint8_t)reg, .base = H_NONE, .index = H_NONE };
+    return (struct host_rm){ .reg = (uint8_t)reg, .base = H_NONE, .index = H_RSP };
 }
 static inline struct host_rm rm_mem(unsigned base, int32_t disp)
 {
-    return (struct host_rm){ .reg = H_NONE, .base = (uint8_t)base, .index = H_NONE, .disp = disp };
+    return (struct host_rm){ .reg = H_NONE, .base = (uint8_t)base, .index = H_RSP, .disp = disp };
 }
 static inline struct host_rm rm_sib(unsigned base, unsigned index, unsigned scale, int32_t disp)
 {
@@ -52,7 +52,7 @@ static inline struct host_rm rm_sib(unsigned base, unsigned index, unsigned scal
 }
 static inline struct host_rm rm_at(const void *at)
 {
-    return (struct host_rm){ .reg = H_NONE, .base = H_NONE, .index = H_NONE, .at = at };
+    return (struct host_rm){ .reg = H_NONE, .base = H_NONE, .index = H_RSP, .at = at };
 }
 
 struct asm_buf {
@@ -85,41 +85,6 @@ static inline void asm_32(struct asm_buf *a, uint32_t v)
     asm_put(a, v, 4);
 }
 
-/* ModRM, SIB and displacement at 'p', which has the room; 'behind' bytes of the instruction follow. */
-static inline uint8_t *asm_modrm(const struct asm_buf *a, uint8_t *p, unsigned reg, struct host_rm rm,
-                                 unsigned behind)
-{
-    unsigned r = (reg & 7) << 3;
-    uint32_t disp = (uint32_t)rm.disp;
-
-    if (rm.reg != H_NONE) {
-        *p++ = (uint8_t)(0xc0 | r | (rm.reg & 7u));
-        return p;
-    }
-    if (rm.at) {
-        *p++ = (uint8_t)(r | 5);
-        disp = (uint32_t)((intptr_t)rm.at - ((intptr_t)p + a->run) - 4 - (int)behind);
-        memcpy(p, &disp, 4);
-        return p + 4;
-    }
-    if (rm.base == H_NONE) { /* [index * scale + disp32] or [disp32] */
-        *p++ = (uint8_t)(r | 4);
-        *p++ = (uint8_t)((unsigned)rm.scale << 6 |
-                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | 5);
-        memcpy(p, &disp, 4);
-        return p + 4;
-    }
-    bool sib = rm.index != H_NONE || (rm.base & 7) == H_RSP;
-    unsigned mod = rm.disp == 0 && (rm.base & 7) != H_RBP ? 0 : rm.disp == (int8_t)rm.disp ? 1 : 2;
-
-    *p++ = (uint8_t)(mod << 6 | r | (sib ? 4 : rm.base & 7u));
-    if (sib)
-        *p++ = (uint8_t)((unsigned)rm.scale << 6 |
-                         (rm.index != H_NONE ? (rm.index & 7u) << 3 : 4 << 3) | (rm.base & 7u));
-    memcpy(p, &disp, 4); /* what is not meant is not written yet */
-    return p + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
-}
-
 #define ASM_INSN_MAX 16
 
 static inline bool asm_room(struct asm_buf *a)
@@ -130,35 +95,72 @@ static inline bool asm_room(struct asm_buf *a)
     return false;
 }
 
+/* What has no base: [disp32], [index * scale + disp32], or an address of the running mapping. */
+static inline uint8_t *asm_no_base(const struct asm_buf *a, uint8_t *p, unsigned reg, struct host_rm rm,
+                                   unsigned behind)
+{
+    unsigned r = (reg & 7) << 3;
+    uint32_t disp = (uint32_t)rm.disp;
+
+    if (rm.at) {
+        *p++ = (uint8_t)(r | 5);
+        disp = (uint32_t)((intptr_t)rm.at - ((intptr_t)p + a->run) - 4 - (int)behind);
+    } else {
+        *p++ = (uint8_t)(r | 4);
+        *p++ = (uint8_t)((unsigned)rm.scale << 6 | (rm.index & 7u) << 3 | 5);
+    }
+    memcpy(p, &disp, 4);
+    return p + 4;
+}
+
+/* ModRM, SIB and displacement at 'p', which has the room; 'behind' bytes of the instruction follow.  What is
+ * there or not is written anyway, and counted or not: a branch would be wrong half of the time. */
+static inline uint8_t *asm_modrm(const struct asm_buf *a, uint8_t *p, unsigned reg, struct host_rm rm,
+                                 unsigned behind)
+{
+    bool memory = rm.reg == H_NONE;
+    unsigned base = memory ? rm.base : rm.reg, low = base & 7;
+    unsigned sib = memory & (rm.index != H_RSP || low == H_RSP);
+    unsigned mod = !memory                       ? 3
+                   : !rm.disp && low != H_RBP    ? 0
+                   : rm.disp == (int8_t)rm.disp ? 1
+                                                 : 2;
+
+    if (unlikely(base == H_NONE))
+        return asm_no_base(a, p, reg, rm, behind);
+    p[0] = (uint8_t)(mod << 6 | (reg & 7) << 3 | (sib ? 4 : low));
+    p[1] = (uint8_t)((unsigned)rm.scale << 6 | (rm.index & 7u) << 3 | low);
+    p += 1 + sib;
+    memcpy(p, &rm.disp, 4);
+    return p + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
+}
+
 /* One instruction with a ModRM; 'imm' bytes of immediate follow (the caller puts them). */
 static inline void asm_op(struct asm_buf *a, unsigned opc, unsigned reg, struct host_rm rm,
                           unsigned imm)
 {
     bool memory = rm.reg == H_NONE;
-    unsigned rex = (opc & OPC_W ? 8 : 0) | (reg >> 3 & 1) << 2;
+    unsigned base = memory ? rm.base : rm.reg;
+    unsigned rex = (opc & OPC_W ? 8 : 0) | (reg >> 3 & 1) << 2 | (rm.index >> 3 & 1) << 1 |
+                   (base != H_NONE ? base >> 3 & 1 : 0);
     uint8_t *p = a->p;
 
     if (!asm_room(a))
         return;
-    if (memory)
-        rex |= (rm.index != H_NONE ? (rm.index >> 3 & 1u) << 1 : 0) |
-               (rm.base != H_NONE ? rm.base >> 3 & 1u : 0);
-    else
-        rex |= rm.reg >> 3 & 1u;
-    if ((opc & OPC_BYTE_REG && reg >= 4) || (opc & OPC_BYTE_RM && !memory && rm.reg >= 4))
+    if ((opc & OPC_BYTE_REG && reg >= 4) || (opc & OPC_BYTE_RM && !memory && base >= 4))
         rex |= 0x40;
-    if (unlikely(opc & (OPC_LOCK | OPC_66 | OPC_F3 | OPC_F2))) {
+    if (unlikely(opc & (OPC_LOCK | OPC_F3 | OPC_F2))) {
         if (opc & OPC_LOCK)
             *p++ = 0xf0;
-        if (opc & OPC_66)
-            *p++ = 0x66;
         if (opc & OPC_F3)
             *p++ = 0xf3;
         if (opc & OPC_F2)
             *p++ = 0xf2;
     }
-    if (rex)
-        *p++ = (uint8_t)(0x40 | rex);
+    *p = 0x66;
+    p += opc & OPC_66 ? 1 : 0;
+    *p = (uint8_t)(0x40 | rex);
+    p += rex ? 1 : 0;
     if (opc & OPC_MAP) {
         *p++ = 0x0f;
         if ((opc & OPC_MAP) != OPC_0F)
@@ -172,7 +174,7 @@ static inline void asm_op(struct asm_buf *a, unsigned opc, unsigned reg, struct 
 static inline void asm_vex(struct asm_buf *a, unsigned map, unsigned pp, unsigned w, unsigned l,
                            unsigned opcode, unsigned reg, unsigned v, struct host_rm rm, unsigned imm)
 {
-    unsigned x = rm.reg == H_NONE && rm.index != H_NONE ? rm.index >> 3 & 1u : 0;
+    unsigned x = rm.index >> 3 & 1u;
     unsigned b = rm.reg != H_NONE ? rm.reg >> 3 & 1u : rm.base != H_NONE ? rm.base >> 3 & 1u : 0;
 
     uint8_t *p = a->p;
@@ -199,32 +201,31 @@ static inline void asm_pointer(struct asm_buf *a, unsigned reg, const void *p)
     asm_32(a, (uint32_t)(uintptr_t)p);
 }
 
+static inline uint32_t asm_rel(const struct asm_buf *a, const void *to, unsigned n) /* n bytes long */
+{
+    return (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - (int)n);
+}
 static inline void asm_jmp(struct asm_buf *a, const void *to)
 {
-    asm_8(a, 0xe9);
-    asm_32(a, (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - 4));
+    asm_put(a, 0xe9 | (uint64_t)asm_rel(a, to, 5) << 8, 5);
 }
 static inline void asm_call(struct asm_buf *a, const void *to)
 {
-    asm_8(a, 0xe8);
-    asm_32(a, (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - 4));
+    asm_put(a, 0xe8 | (uint64_t)asm_rel(a, to, 5) << 8, 5);
 }
 static inline void asm_jcc(struct asm_buf *a, unsigned cc, const void *to)
 {
-    asm_put(a, 0x800f | cc << 8, 2);
-    asm_32(a, (uint32_t)((intptr_t)to - (intptr_t)asm_here(a) - 4));
+    asm_put(a, 0x800f | cc << 8 | (uint64_t)asm_rel(a, to, 6) << 16, 6);
 }
 /* A forward jump: the place of its displacement, for asm_land(). */
 static inline uint8_t *asm_jcc_later(struct asm_buf *a, unsigned cc)
 {
-    asm_put(a, 0x800f | cc << 8, 2);
-    asm_32(a, 0);
+    asm_put(a, 0x800f | cc << 8, 6);
     return a->p - 4;
 }
 static inline uint8_t *asm_jmp_later(struct asm_buf *a)
 {
-    asm_8(a, 0xe9);
-    asm_32(a, 0);
+    asm_put(a, 0xe9, 5);
     return a->p - 4;
 }
 static inline void asm_land_at(struct asm_buf *a, uint8_t *from, const uint8_t *to)

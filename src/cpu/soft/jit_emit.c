@@ -37,7 +37,7 @@ static void set(struct xlate *t, unsigned g, unsigned host)
 static void effective(struct xlate *t, unsigned to, const struct insn *in, unsigned w)
 {
     const struct jit_insn *u = &t->insn[t->i];
-    unsigned base = H_NONE, index = H_NONE;
+    unsigned base = H_NONE, index = H_RSP;
     int32_t disp = in->disp;
 
     if (in->base == INSN_RIP) {
@@ -55,7 +55,7 @@ static void effective(struct xlate *t, unsigned to, const struct insn *in, unsig
         if (index == H_NONE)
             load_slot(t, index = H_RAX, in->index);
     }
-    if (base != H_NONE && index == H_NONE && !disp)
+    if (base != H_NONE && in->index == INSN_NONE && !disp)
         asm_op(A, X_MOV_RM | w, to, rm_reg(base), 0);
     else
         asm_op(A, X_LEA | w, to, rm_sib(base, index, in->scale, disp), 0);
