@@ -187,7 +187,7 @@ static bool put_common(struct jit *j)
     asm_op(&a, 0xff, 4, rm_mem(H_RSI, offsetof(struct op, run)), 0);
 
     c->side_flags = asm_here(&a);
-    flags_store_behind(&a);
+    flags_store(&a);
     asm_op(&a, X_MOV_RM | OPC_W, H_RAX, rm_reg(H_R11), 0);
     c->side = asm_here(&a);
     count_one(&a, IN_VP(count.side_exits));

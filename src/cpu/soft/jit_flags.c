@@ -75,20 +75,12 @@ void flags_behind_jcc(struct xlate *t)
         flags_keep(t);
 }
 
+/* In one piece: two stores would not be there yet for a load of both. */
 void flags_store(struct asm_buf *a)
 {
     asm_8(a, 0x9f);             /* lahf */
-    asm_op(a, OPC_0F | 0x90, 0, rm_reg(H_R11), 0); /* seto %r11b: halves of AX would wait for each other */
-    asm_op(a, 0x88, 4, rm_mem(H_RBP, VP_AT(lazy[LAZY_FLAGS]) + 1), 0); /* mov %ah, */
-    asm_op(a, 0x88, H_R11, IN_VP(lazy[LAZY_FLAGS]), 0);
-}
-
-/* The same without R11; slower. */
-void flags_store_behind(struct asm_buf *a)
-{
-    asm_8(a, 0x9f); /* lahf */
-    asm_op(a, 0x88, 4, rm_mem(H_RBP, VP_AT(lazy[LAZY_FLAGS]) + 1), 0);
-    asm_op(a, OPC_0F | 0x90, 0, IN_VP(lazy[LAZY_FLAGS]), 0); /* seto */
+    asm_op(a, OPC_0F | 0x90, 0, rm_reg(H_RAX), 0); /* seto %al */
+    asm_op(a, X_MOV_MR | OPC_66, H_RAX, IN_VP(lazy[LAZY_FLAGS]), 0);
 }
 
 void flags_keep(struct xlate *t)
@@ -105,7 +97,6 @@ void flags_keep(struct xlate *t)
     }
     flags_store(&t->a);
     t->kept = true;
-    t->near.valid = false; /* R11 */
 }
 
 /* What the current instruction reads, or leaves as it is. */
@@ -124,7 +115,7 @@ void flags_to_host(struct xlate *t)
     if (t->recipe.kind != RECIPE_NONE) {
         flags_replay(&t->a, &t->recipe);
     } else if (t->kept) {
-        asm_op(&t->a, X_MOV_RM, H_RAX, IN_VP(lazy[LAZY_FLAGS]), 0);
+        asm_op(&t->a, OPC_0F | 0xb7, H_RAX, IN_VP(lazy[LAZY_FLAGS]), 0); /* movzwl */
         asm_put(&t->a, 0x7f04, 2); /* add $127, %al */
         asm_8(&t->a, 0x9e);        /* sahf */
     } else {

@@ -260,8 +260,7 @@ void flags_for(struct xlate *t);
 void flags_behind_jcc(struct xlate *t);
 void flags_keep(struct xlate *t);
 void flags_replay(struct asm_buf *a, const struct recipe *r);
-void flags_store(struct asm_buf *a);
-void flags_store_behind(struct asm_buf *a);
+void flags_store(struct asm_buf *a); /* RAX is lost */
 static inline void flags_lost(struct xlate *t)
 {
     t->in_host = false;
