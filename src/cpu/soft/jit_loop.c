@@ -10,9 +10,9 @@
 #include "cpu/soft/jit_private.h"
 
 #define A (&t->a)
-#define LOOP_INSNS_MAX 32
+#define LOOP_INSNS_MAX 48
 #define COPIES_MAX     6
-#define COPIES_INSNS   64 /* all of them, about */
+#define COPIES_INSNS   96 /* all of them, about */
 
 /* Straight but for its end and ways out, and all of it translated? */
 static bool is_simple(struct xlate *t, unsigned first, unsigned last)
@@ -195,7 +195,7 @@ bool jit_loop(struct xlate *t, struct jit_insn *to, int cc)
     struct loop l = { .first = (unsigned)(to - t->insn), .last = t->i, .cc = cc };
     unsigned copies;
     struct range_fails fails;
-    uint8_t *start;
+    const uint8_t *start, *again;
 
     l.n = l.last - l.first + 1;
     if (!is_simple(t, l.first, l.last))
@@ -209,9 +209,9 @@ bool jit_loop(struct xlate *t, struct jit_insn *to, int cc)
     start = A->p;
     if (t->n_ranges) {
         jit_ranges_begin(t, l.first, l.last);
-        jit_ranges_check(t, copies, &fails);
+        again = jit_ranges_check(t, copies, &fails);
         put_copies(t, &l, copies);
-        go_back(t, &l, start, copies);
+        go_back(t, &l, again, copies);
         jit_ranges_end(t, l.first, l.last);
         for (unsigned i = 0; i < fails.n; i++)
             asm_land(A, fails.from[i]);

@@ -142,6 +142,7 @@ struct range {
     bool write;
     int64_t low, high; /* of its accesses in a round, from base and index at the beginning */
     int64_t step;      /* of base and index in a round */
+    struct range *checked_as; /* one to write that has this one's accesses, too; or NULL */
 };
 #define RANGES_MAX 8
 struct range_fails { /* jumps to a round with checks */
@@ -286,7 +287,8 @@ bool jit_loop(struct xlate *t, struct jit_insn *to, int cc);
 /* The ranges of a loop.  Returns how many rounds, at most 'rounds', are worth one check. */
 unsigned jit_ranges_find(struct xlate *t, unsigned first, unsigned last, unsigned rounds);
 void jit_ranges_begin(struct xlate *t, unsigned first, unsigned last); /* rounds without checks */
-void jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f);
+/* Returns where to go on when no slot has changed since the last check. */
+const uint8_t *jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f);
 void jit_ranges_end(struct xlate *t, unsigned first, unsigned last);
 struct host_rm jit_range_operand(struct xlate *t, const struct jit_insn *u); /* flags stay */
 

@@ -140,6 +140,26 @@ static int64_t span(const struct range *r, unsigned rounds)
     return r->high - r->low + llabs(r->step) * (rounds - 1);
 }
 
+/* What is read where the loop also writes has no check of its own: pages to write can be read. */
+static void join_ranges(struct xlate *t)
+{
+    for (unsigned i = 0; i < t->n_ranges; i++) {
+        struct range *r = &t->range[i];
+
+        for (unsigned k = 0; k < t->n_ranges && !r->write && !r->checked_as; k++) {
+            struct range *w = &t->range[k];
+            int64_t low = MIN(r->low, w->low), high = MAX(r->high, w->high);
+
+            if (!w->write || w->base != r->base || w->index != r->index || w->scale != r->scale ||
+                high - low > SPAN_MAX)
+                continue;
+            w->low = low;
+            w->high = high;
+            r->checked_as = w;
+        }
+    }
+}
+
 static void add_narrow(struct xlate *t, unsigned g, const struct moves *all)
 {
     if (g < GPRS && all[g].size == 4)
@@ -160,6 +180,7 @@ unsigned jit_ranges_find(struct xlate *t, unsigned first, unsigned last, unsigne
         add_access(t, &t->insn[i], so_far, all);
         add_moves(so_far, &t->insn[i]);
     }
+    join_ranges(t);
     for (unsigned i = 0; i < t->n_ranges; i++) {
         struct range *r = &t->range[i];
 
@@ -204,8 +225,10 @@ static void check_range(struct xlate *t, const struct range *r, unsigned rounds,
     fail(t, f, CC_A);
 }
 
-void jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f)
+const uint8_t *jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f)
 {
+    const uint8_t *again;
+
     f->n = 0;
     for (unsigned write = 0; write < 2; write++) {
         if (!(t->ranged >> write & 1))
@@ -213,6 +236,7 @@ void jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f)
         asm_imm(A, G_CMP, OPC_W, IN_VP(page_limit[write]), 0);
         fail(t, f, CC_E);
     }
+    again = A->p;
     for (unsigned g = 0; g < GPRS; g++) {
         if (!t->narrow[g])
             continue;
@@ -220,13 +244,15 @@ void jit_ranges_check(struct xlate *t, unsigned rounds, struct range_fails *f)
         fail(t, f, t->narrow[g] > 0 ? CC_AE : CC_B);
     }
     for (unsigned i = 0; i < t->n_ranges; i++)
-        check_range(t, &t->range[i], rounds, f);
+        if (!t->range[i].checked_as)
+            check_range(t, &t->range[i], rounds, f);
+    return again;
 }
 
 void jit_ranges_begin(struct xlate *t, unsigned first, unsigned last)
 {
     for (unsigned i = 0; i < t->n_ranges; i++)
-        t->ranged |= t->range[i].write ? 2 : 1;
+        t->ranged |= t->range[i].write ? 2 : t->range[i].checked_as ? 0 : 1;
     for (unsigned i = first; i <= last; i++)
         if (t->insn[i].range)
             t->insn[i].faults = false;
@@ -244,7 +270,7 @@ void jit_ranges_end(struct xlate *t, unsigned first, unsigned last)
 
 struct host_rm jit_range_operand(struct xlate *t, const struct jit_insn *u)
 {
-    const struct range *r = &t->range[u->range - 1];
+    const struct range *own = &t->range[u->range - 1], *r = own->checked_as ? own->checked_as : own;
     const struct near *n = &t->near;
     unsigned base, index;
     int32_t disp = (int32_t)disp_of(u);
