@@ -217,8 +217,10 @@ static void fail(struct xlate *t, struct range_fails *f, unsigned cc)
 static void check_range(struct xlate *t, const struct range *r, unsigned rounds, struct range_fails *f)
 {
     int64_t all = r->step * (rounds - 1), low = r->low + MIN(all, 0), high = r->high + MAX(all, 0);
-    unsigned base = in_host(t, r->base, H_R11), index = in_host(t, r->index, H_RAX);
+    unsigned base = in_host(t, r->base, H_R11), index = H_RSP; /* none */
 
+    if (r->index != INSN_NONE)
+        index = in_host(t, r->index, H_RAX);
     asm_op(A, X_LEA | OPC_W, H_R11, rm_sib(base, index, r->scale, (int32_t)low), 0);
     asm_op(A, X_SUB_RM | OPC_W, H_R11, jit_page_tag(r->write, r->slot), 0);
     asm_imm(A, G_CMP, OPC_W, rm_reg(H_R11), (int32_t)(PAGE_SIZE - (high - low)));
