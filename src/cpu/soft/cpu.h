@@ -145,6 +145,7 @@ struct soft_vp {
     struct run_state *run;   /* run.c, code.c: jump cache ... */
     /* Stack of translated code, of return_stack.h; the host's own while it runs. */
     uint64_t frames, frames_limit, host_sp;
+    struct tlb *tlb_in_gs;   /* what the thread's GS is in translated code, or NULL */
     const struct op *op;     /* operation in execution, valid whenever something may fault */
     uint64_t next_rip;       /* for helpers (exec.h) */
     uint64_t rflags;         /* arithmetic bits are lazy inside blocks */

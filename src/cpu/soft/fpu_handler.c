@@ -102,8 +102,10 @@ static void put_lookup(struct stub *s, const struct fpu_op *op, struct slow *slo
     STUB(s, 0x49, 0x81, 0xf9); /* cmp $PAGE_SIZE - size, %r9; ja */
     stub_u32(s, (uint32_t)PAGE_SIZE - op->size);
     jump_slow(s, slow, 0x77);
-    STUB(s, 0x4c, 0x03, 0x88); /* add host, %r9 */
-    stub_u32(s, table + offsetof(struct tlb_entry, host));
+    STUB(s, 0x4c, 0x03, 0x88); /* add tag, %r9; add add, %r9 */
+    stub_u32(s, table);
+    STUB(s, 0x4c, 0x03, 0x88);
+    stub_u32(s, table + offsetof(struct tlb_entry, add));
 }
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0,
                "put_lookup");

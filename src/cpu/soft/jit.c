@@ -4,8 +4,10 @@
  * One pass over the instructions, each by its emit function; then the taken sides of branches, then the
  * ways out to the interpreter.  Memory is mapped twice, so no page is writable and executable.
  * Called: code.c. */
+#include <asm/hwcap2.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "cpu/soft/jit_private.h"
@@ -147,6 +149,19 @@ static void put_refill(struct asm_buf *a, bool lockstep)
     asm_8(a, 0xc3);
 }
 
+/* GS is nobody's here: the TLB's address, when it is another than the last. */
+static void put_gs(struct asm_buf *a)
+{
+    uint8_t *same;
+
+    asm_op(a, X_MOV_RM | OPC_W, H_RBX, IN_VP(tlb), 0);
+    asm_op(a, X_CMP_RM | OPC_W, H_RBX, IN_VP(tlb_in_gs), 0);
+    same = asm_jcc_later(a, CC_E);
+    asm_op(a, X_MOV_MR | OPC_W, H_RBX, IN_VP(tlb_in_gs), 0);
+    asm_op(a, 0xae | OPC_0F | OPC_F3 | OPC_W, 3, rm_reg(H_RBX), 0); /* wrgsbase */
+    asm_land(a, same);
+}
+
 /* RSP is the stack of frames, with room for one. */
 static void put_frames(struct asm_buf *a)
 {
@@ -164,7 +179,7 @@ static void put_frames(struct asm_buf *a)
 static bool put_common(struct jit *j)
 {
     struct asm_buf a = { .start = j->write, .p = j->write, .end = j->write + COMMON_SIZE,
-                         .run = j->run - j->write, .bmi2 = j->bmi2 };
+                         .run = j->run - j->write, .bmi2 = j->bmi2, .gs = j->gs };
     struct jit_common *c = &j->common;
     uint8_t *dry;
 
@@ -172,6 +187,8 @@ static bool put_common(struct jit *j)
     for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
         jit_push(&a, saved[i]);
     asm_op(&a, X_LEA | OPC_W, H_RBP, rm_mem(H_RDI, VP_BIAS), 0);
+    if (a.gs)
+        put_gs(&a);
     put_frames(&a);
     move_all(&a, X_MOV_RM);
     asm_op(&a, 0xff, 4, rm_reg(H_RAX), 0); /* jmp *%rax */
@@ -264,6 +281,7 @@ int jit_new(struct jit **ret, void *room, unsigned threshold, bool lockstep)
     j->threshold = threshold;
     j->lockstep = lockstep;
     j->bmi2 = __builtin_cpu_supports("bmi2");
+    j->gs = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
     if (!put_common(j))
         abort(); /* a matter of COMMON_SIZE alone */
     *ret = j;
@@ -562,7 +580,8 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
     t->near.valid = false;
     t->x87 = (struct x87_state){ 0 };
     t->a = (struct asm_buf){ .start = at, .p = at, .end = at + BLOCK_ROOM,
-                             .run = t->jit->run - t->jit->write, .bmi2 = t->jit->bmi2 };
+                             .run = t->jit->run - t->jit->write, .bmi2 = t->jit->bmi2,
+                             .gs = t->jit->gs };
     for (unsigned i = 0; i < t->n; i++)
         t->insn[i].at = NULL;
 }

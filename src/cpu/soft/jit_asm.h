@@ -60,6 +60,7 @@ struct asm_buf {
     intptr_t run; /* of the running mapping - of this one */
     bool full;
     bool bmi2; /* the host has it */
+    bool gs;   /* GS is the TLB's address */
 };
 
 static inline const uint8_t *asm_here(const struct asm_buf *a) /* where p will run */

@@ -70,7 +70,7 @@ void jit_address(struct xlate *t, const struct insn *in)
 }
 
 /* The lookup of mem.h: one compare tells hit, permission and crossing. */
-void jit_find_entry(struct asm_buf *a, int table)
+static void entry_of(struct asm_buf *a)
 {
     if (a->bmi2) {
         asm_vex(a, 3, 3, 0, 0, 0xf0, H_RAX, 0, rm_reg(H_R11), 1); /* rorx $, %r11d, %eax */
@@ -81,25 +81,37 @@ void jit_find_entry(struct asm_buf *a, int table)
     asm_8(a, PAGE_SHIFT - 4);
     asm_8(a, 0x25); /* and $, %eax */
     asm_32(a, (TLB_ENTRIES - 1) << 4);
-    asm_op(a, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
-    asm_op(a, X_SUB_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
 }
 
 void jit_look_up(struct asm_buf *a, int table, unsigned size)
 {
-    jit_find_entry(a, table);
+    entry_of(a);
+    asm_op(a, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
+    asm_op(a, X_SUB_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
     asm_op(a, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
     asm_32(a, (uint32_t)(PAGE_SIZE - size));
 }
 
-/* align: mask of address bits that must be 0; such an access crosses no page. */
-static void look_up(struct xlate *t, unsigned size, bool write, unsigned align)
+/* With a word of the entry that RAX is. */
+static void entry_op(struct xlate *t, unsigned opc, unsigned reg, int at)
+{
+    if (A->gs)
+        asm_8(A, 0x65);
+    asm_op(A, opc | OPC_W, reg, rm_mem(H_RAX, at), 0);
+}
+
+/* R11 is an address: R11 = offset in its page, RAX = its entry; both are known, or the host's address
+ * is found elsewhere and goes on at the miss's 'done'. */
+static struct miss *look_up(struct xlate *t, unsigned size, bool write, unsigned align)
 {
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
     struct miss *m;
 
-    jit_find_entry(A, table);
-    if (align) {
+    entry_of(A);
+    if (!A->gs)
+        asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
+    entry_op(t, X_SUB_RM, H_R11, table);
+    if (align) { /* such an access crosses no page */
         asm_op(A, 0xf7 | OPC_W, 0, rm_reg(H_R11), 4); /* test $, %r11 */
         asm_32(A, ~(uint32_t)(PAGE_SIZE - 1) | align);
         m = jit_miss(t, MISS_TLB, CC_NE, size, write);
@@ -109,14 +121,45 @@ static void look_up(struct xlate *t, unsigned size, bool write, unsigned align)
         m = jit_miss(t, MISS_TLB, CC_A, size, write);
     }
     m->align = (uint8_t)align;
-    asm_op(A, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + (int)offsetof(struct tlb_entry, host)), 0);
-    m->done = A->p;
     flags_lost(t);
+    return m;
+}
+
+/* R11 = host address. */
+static void tlb(struct xlate *t, unsigned size, bool write, unsigned align)
+{
+    int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
+    struct miss *m = look_up(t, size, write, align);
+
+    entry_op(t, X_ADD_RM, H_R11, table);
+    entry_op(t, X_ADD_RM, H_R11, table + (int)offsetof(struct tlb_entry, add));
+    m->done = A->p;
 }
 
 void jit_tlb(struct xlate *t, unsigned size, bool write)
 {
-    look_up(t, size, write, 0);
+    tlb(t, size, write, 0);
+}
+
+/* RAX = what makes of the operand's address the host's: the processor adds it to the registers, so nobody
+ * waits for the comparison.  R11 is lost. */
+static struct host_rm tlb_direct(struct xlate *t, const struct jit_insn *u)
+{
+    bool write = u->rm_acc & ACC_W;
+    int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
+    struct miss *m = look_up(t, u->mem_size, write, u->align);
+    unsigned base = u->in.base == INSN_NONE ? H_NONE : host_of(u->in.base);
+    int32_t disp = (int32_t)u->in.disp;
+
+    entry_op(t, X_MOV_RM, H_RAX, table + (int)offsetof(struct tlb_entry, add));
+    m->done = A->p;
+    if (u->in.index == INSN_NONE)
+        return rm_sib(base, H_RAX, 0, disp);
+    if (base != H_NONE) {
+        asm_op(A, X_LEA | OPC_W, H_RAX, rm_sib(base, H_RAX, 0, disp), 0);
+        disp = 0;
+    }
+    return rm_sib(H_RAX, host_of(u->in.index), u->in.scale, disp);
 }
 _Static_assert(sizeof(struct tlb_entry) == 16 && offsetof(struct tlb_entry, tag) == 0 &&
                    TLB_BITS + 4 + PAGE_SHIFT - 4 <= 32,
@@ -156,22 +199,53 @@ static bool is_near(const struct xlate *t, const struct jit_insn *u)
            u->in.addr_size == (t->wide ? 8 : 4);
 }
 
-static void memory_operand(struct xlate *t, const struct jit_insn *u)
+static bool is_slot(unsigned g)
 {
-    bool slot = t->copy && u->range;
+    return g < GPRS && host_of(g) == H_NONE;
+}
 
-    if (!slot && u->mem_size <= 8 && is_stack(t, &u->in)) {
-        jit_top(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W);
-        return;
+/* Is RAX free until the operand is used, and R11 where RAX would be? */
+static bool is_direct(const struct xlate *t, const struct jit_insn *u)
+{
+    const struct insn *in = &u->in;
+
+    return u->emit == emit_rm && t->wide && in->addr_size == 8 && in->seg < SEG_FS &&
+           (in->base < GPRS || in->index < GPRS) && !is_slot(in->base) && !is_slot(in->index) &&
+           in->base != INSN_RIP && !u->reads && !(u->partial && u->live) && !u->reg_high &&
+           !(u->vex_general && is_slot(in->vvvv));
+}
+
+static bool uses_slot(const struct jit_insn *u) /* ModRM.reg in R11 */
+{
+    return u->reg_acc && !u->reg_x && is_slot(u->in.reg);
+}
+
+static struct host_rm memory_operand(struct xlate *t, const struct jit_insn *u)
+{
+    const struct insn *in = &u->in;
+    bool slot = t->copy && u->range, near = is_near(t, u), write = u->rm_acc & ACC_W;
+    struct host_rm rm;
+
+    if (!slot && u->mem_size <= 8 && is_stack(t, in)) {
+        jit_top(t, in->base, (int32_t)in->disp, u->mem_size, write);
+        return rm_mem(H_R11, 0);
     }
-    if (!slot && is_near(t, u) &&
-        jit_near(t, u->in.base, (int32_t)u->in.disp, u->mem_size, u->rm_acc & ACC_W, u->align))
-        return;
-    jit_address(t, &u->in);
-    if (slot) /* the first round has looked at its alignment, which steps keep */
-        jit_page(t, t->range[u->range - 1].slot, u->mem_size, u->rm_acc & ACC_W);
-    else
-        look_up(t, u->mem_size, u->rm_acc & ACC_W, u->align);
+    if (!slot && near && jit_near(t, in->base, (int32_t)in->disp, u->mem_size, write, u->align))
+        return rm_mem(H_R11, 0);
+    jit_address(t, in);
+    if (slot) { /* the first round has looked at its alignment, which steps keep */
+        jit_page(t, t->range[u->range - 1].slot, u->mem_size, write);
+    } else if (is_direct(t, u)) {
+        rm = tlb_direct(t, u);
+        if (near && !uses_slot(u) && jit_near_follows(t))
+            asm_op(A, X_LEA | OPC_W, H_R11, rm, 0);
+        else
+            t->near_lost = true;
+        return rm;
+    } else {
+        tlb(t, u->mem_size, write, u->align);
+    }
+    return rm_mem(H_R11, 0);
 }
 
 /* ---- instructions with ModRM ----------------------------------------------------------------- */
@@ -203,17 +277,17 @@ static unsigned vex_register(struct xlate *t, const struct jit_insn *u)
 void emit_rm(struct xlate *t, struct jit_insn *u)
 {
     const struct insn *in = &u->in;
-    struct host_rm rm;
+    struct host_rm rm = rm_mem(H_R11, 0);
     unsigned reg = u->ext;
     bool back_rm = false, back_reg = false, ranged = t->ranged && u->range;
 
+    t->near_lost = false;
     if (is_memory(in) && !ranged)
-        memory_operand(t, u);
+        rm = memory_operand(t, u);
     flags_for(t);
     if (ranged) {
         rm = jit_range_operand(t, u);
-    } else if (is_memory(in)) {
-        rm = rm_mem(H_R11, 0);
+    } else if (is_memory(in)) { /* it is */
     } else if (u->rm_x) {
         rm = rm_reg(in->rm);
     } else if (u->rm_high && (u->rm_acc & ACC_W)) { /* in AH; no REX, so no register besides */
@@ -243,7 +317,7 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
     } else if (u->reg_acc) {
         reg = host_of(in->reg);
         if (reg == H_NONE) {
-            reg = u->rm_high ? H_R11 : H_RAX;
+            reg = u->rm_high || rm.base == H_RAX || rm.index == H_RAX ? H_R11 : H_RAX;
             if ((u->reg_acc & ACC_R) || u->size < 4)
                 load_slot(t, reg, in->reg);
             back_reg = u->reg_acc & ACC_W;
@@ -260,7 +334,9 @@ void emit_rm(struct xlate *t, struct jit_insn *u)
         store_slot(t, H_R11, in->rm);
     if (back_reg)
         store_slot(t, reg, in->reg);
-    if (is_memory(in) && !ranged && is_near(t, u))
+    if (t->near_lost)
+        t->near.valid = false;
+    else if (is_memory(in) && !ranged && is_near(t, u))
         jit_near_set(t, in->base, in->disp, u->mem_size, u->rm_acc & ACC_W, u->align);
 }
 

@@ -9,7 +9,7 @@
 
 #define A (&t->a)
 #define JMP_BYTES 5
-#define HOST ((int)offsetof(struct tlb_entry, host))
+#define ADD ((int)offsetof(struct tlb_entry, add))
 
 /* ---- a block's ------------------------------------------------------------------------------- */
 
@@ -180,9 +180,12 @@ void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned 
     asm_jcc(a, CC_NE, (const void *)((intptr_t)retry + a->run));
 }
 
+/* RAX is the difference, for who has the address. */
 static void add_host(struct asm_buf *a, int table)
 {
-    asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + HOST), 0);
+    asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_RAX, rm_mem(H_RAX, table + ADD), 0);
+    asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_reg(H_RAX), 0);
     asm_8(a, 0xc3);
 }
 
@@ -196,6 +199,8 @@ static void put_tlb(struct asm_buf *a, struct jit_common *c, unsigned k, bool wr
     miss = asm_jcc_later(a, CC_A);
     add_host(a, table);
     c->miss[MISS_TLB][write][k] = asm_here(a);
+    if (a->gs)
+        asm_op(a, X_ADD_RM | OPC_W, H_RAX, IN_VP(tlb), 0);
     asm_land(a, miss);
     jit_call_refill(a, c->refill, table, 1u << k, write, retry);
     jit_put_cannot(a);
@@ -216,7 +221,7 @@ static void put_top(struct asm_buf *a, struct jit_common *c, unsigned k, bool wr
     asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(next_rip), 0);
     asm_op(a, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table), 0);
     asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(top_tag), 0);
-    asm_op(a, X_MOV_RM | OPC_W, H_R11, rm_mem(H_RAX, table + HOST), 0);
+    asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_mem(H_RAX, table + ADD), 0);
     asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(top_host), 0);
     asm_op(a, 0xc7 | OPC_W, 0, IN_VP(top_limit), 4);
     asm_32(a, TOP_LIMIT);

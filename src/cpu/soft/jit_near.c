@@ -86,6 +86,25 @@ static bool keeps_r11(const struct xlate *t, const struct jit_insn *u)
     return u->rm_x || host_of(in->rm) != H_NONE;
 }
 
+bool jit_near_follows(const struct xlate *t)
+{
+    const struct jit_insn *u = &t->insn[t->i];
+
+    for (unsigned i = t->i; i + 1 < t->n; i++) {
+        const struct jit_insn *v = &t->insn[i + 1];
+        int64_t delta = (int64_t)v->in.disp - (int64_t)u->in.disp;
+
+        if (t->insn[i].writes >> u->in.base & 1 || v->label)
+            return false;
+        if (v->emit == emit_rm && v->in.has_modrm && v->in.mod != 3)
+            return v->in.base == u->in.base && v->in.index == INSN_NONE && delta >= -REACH &&
+                   delta < REACH && (u->rm_acc | (v->rm_acc & ACC_W)) == u->rm_acc;
+        if (!keeps_r11(t, v))
+            return false;
+    }
+    return false;
+}
+
 /* Others may want R11 before they look at memory. */
 static bool looks_first(const struct jit_insn *u)
 {

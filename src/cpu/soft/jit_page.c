@@ -50,7 +50,7 @@ static void restore(struct asm_buf *a)
 void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool write)
 {
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
-    int host = table + (int)offsetof(struct tlb_entry, host);
+    int add = table + (int)offsetof(struct tlb_entry, add);
     uint8_t *retry, *miss, *all, *done;
 
     c->miss[MISS_PAGE][write][k] = asm_here(a);
@@ -65,8 +65,7 @@ void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool
     asm_imm(a, G_CMP, OPC_W, IN_VP(page_limit[write]), 0);
     all = asm_jcc_later(a, CC_E);
     asm_op(a, X_MOV_MR | OPC_W, H_RDX, rm_sib(H_RBP, H_RCX, 0, 0), 0);
-    asm_op(a, X_MOV_RM | OPC_W, H_RDX, rm_mem(H_RAX, host), 0);
-    asm_op(a, X_SUB_RM | OPC_W, H_RDX, rm_mem(H_RAX, table), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_RDX, rm_mem(H_RAX, add), 0);
     asm_op(a, X_MOV_MR | OPC_W, H_RDX, rm_sib(H_RBP, H_RCX, 0, DELTA), 0);
     done = a->p;
     asm_op(a, X_ADD_RM | OPC_W, H_R11, rm_reg(H_RDX), 0);
@@ -76,8 +75,7 @@ void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool
     asm_land(a, all);
     for (unsigned i = 0; i < PAGE_SLOTS; i++)
         asm_op(a, X_MOV_MR | OPC_W, H_RDX, jit_page_tag(write, i), 0);
-    asm_op(a, X_MOV_RM | OPC_W, H_RDX, rm_mem(H_RAX, host), 0);
-    asm_op(a, X_SUB_RM | OPC_W, H_RDX, rm_mem(H_RAX, table), 0);
+    asm_op(a, X_MOV_RM | OPC_W, H_RDX, rm_mem(H_RAX, add), 0);
     for (unsigned i = 0; i < PAGE_SLOTS; i++)
         asm_op(a, X_MOV_MR | OPC_W, H_RDX, jit_page_delta(write, i), 0);
     asm_op(a, 0xc7 | OPC_W, 0, IN_VP(page_limit[write]), 4);

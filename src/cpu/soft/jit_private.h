@@ -188,7 +188,7 @@ struct xlate {
     int64_t narrow[GPRS]; /* what a round adds to 32-bit registers of ranges */
     uint8_t ranged; /* ranges have been checked for these rounds: 1 those to read, 2 to write */
     struct near near;
-    bool near_set, near_used; /* by the current instruction */
+    bool near_set, near_used, near_lost; /* by the current instruction */
     unsigned n_sides, n_far, n_misses;
     struct miss miss[EMIT_INSNS_MAX];
     struct side_exit side[EMIT_INSNS_MAX];
@@ -230,6 +230,7 @@ struct jit {
     unsigned threshold;
     bool lockstep; /* host code never leads to other code: it comes back to lockstep.c */
     bool bmi2;     /* of the host's processor */
+    bool gs;       /* programs may write GS: it has the TLB's address */
     void (*spoil)(uint8_t *code, size_t n); /* tests: what they do to code just made */
     size_t used[CODE_REGIONS];
     size_t there[CODE_REGIONS]; /* has come from the host */
@@ -295,6 +296,7 @@ struct host_rm jit_range_operand(struct xlate *t, const struct jit_insn *u); /* 
 /* jit_near.c */
 bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write, unsigned align);
 void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write, unsigned align);
+bool jit_near_follows(const struct xlate *t); /* would that be of use behind the current instruction? */
 void jit_near_before(struct xlate *t); /* the current instruction */
 void jit_near_behind(struct xlate *t);
 
@@ -305,7 +307,6 @@ void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool
 
 /* jit_emit.c */
 /* R11 in the TLB's table, to the difference from the tag of entry RAX; and its check: CC_A: missed. */
-void jit_find_entry(struct asm_buf *a, int table);
 void jit_look_up(struct asm_buf *a, int table, unsigned size);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
 void jit_push_place(struct xlate *t, unsigned size);               /* R11: host, of a new top */

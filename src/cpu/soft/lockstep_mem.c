@@ -102,6 +102,11 @@ static unsigned page_at(struct lockstep *l, uint8_t *real)
     return i;
 }
 
+static void move_entry(struct tlb_entry *e, const uint8_t *host)
+{
+    e->add = (uintptr_t)host - e->tag;
+}
+
 static void page_write(struct soft_vp *vp, unsigned i)
 {
     struct lockstep *l = vp->lockstep;
@@ -113,14 +118,14 @@ static void page_write(struct soft_vp *vp, unsigned i)
     vp->page_limit[0] = 0; /* slots for reading may have it */
     for (unsigned k = 0; k < l->n_entries; k++) /* who reads it shall see what is written */
         if (l->entries[k].page == i)
-            l->on_copies.tlb.read[l->entries[k].slot].host = (uintptr_t)l->work[i];
+            move_entry(&l->on_copies.tlb.read[l->entries[k].slot], l->work[i]);
 }
 
 static void enter(struct tlb_set *set, size_t slot, uint64_t tag, const uint8_t *host, bool write)
 {
-    set->tlb.read[slot] = (struct tlb_entry){ tag, (uintptr_t)host };
+    set->tlb.read[slot] = (struct tlb_entry){ tag, (uintptr_t)host - tag };
     if (write)
-        set->tlb.write[slot] = (struct tlb_entry){ tag, (uintptr_t)host };
+        set->tlb.write[slot] = (struct tlb_entry){ tag, (uintptr_t)host - tag };
 }
 
 bool lockstep_refill(struct soft_vp *vp, uint64_t va, unsigned size, bool write)
@@ -140,7 +145,7 @@ bool lockstep_refill(struct soft_vp *vp, uint64_t va, unsigned size, bool write)
     ok = tlb_hit(write ? vp->tlb->write : vp->tlb->read, va, size) || mmu_refill(vp, va, size, write);
     p = ok ? tlb_hit(write ? vp->tlb->write : vp->tlb->read, tag, 1) : NULL;
     vp->tlb = own;
-    if (!p || (was->tag == tag && l->on_real.tlb.read[slot].host != (uintptr_t)p))
+    if (!p || (was->tag == tag && l->on_real.tlb.read[slot].add != (uintptr_t)p - tag))
         return false;
     i = page_at(l, p);
     if (i == LOCK_PAGES)

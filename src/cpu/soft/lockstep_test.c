@@ -118,10 +118,10 @@ static void store(uint8_t *code, size_t n)
 
 static void no_store(uint8_t *code, size_t n)
 {
-    uint8_t *p = find(code, n, "\x41\xc7\x03\x88\x77\x66\x55", 7);
+    uint8_t *p = find(code, n, "\xc7\x44\x03\x10\x88\x77\x66\x55", 8);
 
     if (p)
-        memset(p, 0x90, 7);
+        memset(p, 0x90, 8);
 }
 
 static void loop(uint8_t *code, size_t n)

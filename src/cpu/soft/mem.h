@@ -21,8 +21,8 @@
 #define TLB_ENTRIES (1u << TLB_BITS)
 
 struct tlb_entry {
-    uint64_t tag;    /* linear address of the page, or TLB_EMPTY */
-    uint64_t host; /* of the page */
+    uint64_t tag; /* linear address of the page, or TLB_EMPTY */
+    uint64_t add; /* makes a linear address in it the host's */
 };
 #define TLB_EMPTY UINT64_C(0x8000000000000000)
 
@@ -51,7 +51,7 @@ static inline void *tlb_hit(const struct tlb_entry *table, uint64_t va, unsigned
     const struct tlb_entry *e = &table[tlb_slot(va)];
 
     if (likely(va - e->tag <= PAGE_SIZE - size))
-        return (void *)(va - e->tag + e->host);
+        return (void *)(va + e->add);
     return NULL;
 }
 

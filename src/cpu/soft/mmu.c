@@ -76,7 +76,7 @@ void mmu_release(struct soft_vp *vp, gpa_t at)
 
 static uint64_t write_page(const struct soft_vp *vp, const struct tlb_entry *e)
 {
-    return (e->host - (uint64_t)(uintptr_t)vp->soft->gmem->base) >> PAGE_SHIFT;
+    return (e->tag + e->add - (uint64_t)(uintptr_t)vp->soft->gmem->base) >> PAGE_SHIFT;
 }
 
 /* A write entry as a number, and back. */
@@ -492,7 +492,7 @@ static void fill_write(struct soft_vp *vp, struct tlb_set *set, uint64_t va, gpa
     }
     drop_write(vp, set, slot);
     e->tag = va;
-    e->host = (uint64_t)(uintptr_t)(mem->base + page.v);
+    e->add = (uint64_t)(uintptr_t)(mem->base + page.v) - va;
     chain_add(b, set, slot);
 }
 
@@ -527,8 +527,9 @@ static void fill(struct soft_vp *vp, struct tlb_set *set, uint64_t page, unsigne
     size_t slot = tlb_slot(page);
 
     set->filled[map->global][slot / 64] |= UINT64_C(1) << (slot % 64);
-    set->tlb.read[slot].tag = page;
-    set->tlb.read[slot].host = (uint64_t)(uintptr_t)p->host - p->at.v % PAGE_SIZE;
+    set->tlb.read[slot] = (struct tlb_entry){
+        page, (uint64_t)(uintptr_t)p->host - p->at.v % PAGE_SIZE - page
+    };
     gmem_touch(vp->soft->gmem, map->page.v >> PAGE_SHIFT);
     if (map->write && map->dirty && p->kind == PLACE_RAM)
         fill_write(vp, set, page, map->page, (acc & ACC_WRITE) != 0);

@@ -80,7 +80,7 @@ static inline void slow_push(struct soft_vp *vp, const struct op *o, uint64_t sp
                                                                                              \
         if (unlikely(va_ - e_->tag > PAGE_SIZE - sizeof(TYPE_##sz)))                         \
             return miss(vp, o);                                                              \
-        p = (void *)(va_ - e_->tag + e_->host);                                              \
+        p = (void *)(va_ + e_->add);                                                         \
     } while (0)
 
 /* NAME reads *(T *)ea into v, then runs the statements and goes on. */

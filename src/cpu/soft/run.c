@@ -552,6 +552,7 @@ static void nobody_in_blocks(struct soft_vp *vp)
 
 enum vp_stop run_loop(struct soft_vp *vp)
 {
+    vp->tlb_in_gs = NULL; /* it may be another thread */
     switch (_setjmp(vp->unwind)) {
     case UNWIND_FAULT: unwound(vp, true); break;
     case UNWIND_RETRY:
