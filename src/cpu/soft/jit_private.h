@@ -146,8 +146,26 @@ struct range {
 };
 #define RANGES_MAX 8
 struct range_fails { /* jumps to a round with checks */
-    uint8_t *from[2 + GPRS + RANGES_MAX];
+    uint8_t *from[2 + 2 * GPRS + RANGES_MAX];
     unsigned n;
+};
+/* How the constants that a round adds move a register. */
+struct moves {
+    int64_t up, down; /* sums */
+    uint8_t size;     /* of the register they count in; 0: it stays */
+    bool unknown;
+};
+/* What a register is more than one round before, at the same place. */
+struct change {
+    int64_t by;
+    uint8_t size; /* 4: as long as it does not wrap at 32 bits */
+    bool known;
+    uint16_t sign; /* registers that must not wrap at 31 bits meanwhile */
+};
+struct steps {
+    struct moves all[GPRS];  /* of a whole round */
+    struct change now[GPRS]; /* before instruction 'i' */
+    unsigned i, last;
 };
 /* The taken side of a conditional branch, out of line. */
 struct far_exit {
@@ -185,7 +203,9 @@ struct xlate {
     unsigned uncounted; /* instructions of the loop's rounds before this copy */
     struct range range[RANGES_MAX]; /* of the loop that is copied */
     unsigned n_ranges;
-    int64_t narrow[GPRS]; /* what a round adds to 32-bit registers of ranges */
+    int64_t narrow[GPRS]; /* what a round adds to registers of ranges that must not wrap at 32 bits */
+    int64_t signed_by[GPRS]; /* and at 31: those in 'sign' */
+    uint16_t sign;
     uint8_t ranged; /* ranges have been checked for these rounds: 1 those to read, 2 to write */
     struct near near;
     bool near_set, near_used, near_lost; /* by the current instruction */
@@ -283,6 +303,14 @@ void jit_find_live(struct xlate *t, unsigned first, unsigned last, bool live);
 
 /* jit_loop.c: back to 'to' on 'cc', or always: -1.  false: not such a loop. */
 bool jit_loop(struct xlate *t, struct jit_insn *to, int cc);
+
+/* jit_steps.c: a walk through a loop's instructions */
+void jit_steps_begin(struct steps *s, const struct xlate *t, unsigned first, unsigned last);
+void jit_steps_next(struct steps *s, const struct xlate *t);
+/* How a register moves, as it is used here; ret_ahead: how much more it is here than at the beginning of
+ * a round, any but the first.  false: unknown. */
+bool jit_steps_at(const struct steps *s, const struct xlate *t, unsigned g, int64_t *ret_ahead,
+                  struct change *ret);
 
 /* jit_range.c */
 /* The ranges of a loop.  Returns how many rounds, at most 'rounds', are worth one check. */

@@ -17,74 +17,6 @@
 #define STEP_MAX 256 /* bytes a round */
 #define SPAN_MAX 256 /* of all rounds that are checked at once */
 
-/* How a round moves a register. */
-struct moves {
-    int64_t up, down; /* sums of its steps */
-    uint8_t size;     /* of the register they count in; 0: it stays */
-    bool unknown;
-};
-
-/* By how much does the instruction move the register?  false: who knows. */
-static bool step_of(const struct jit_insn *u, unsigned g, int64_t *ret, unsigned *ret_size)
-{
-    const struct insn *in = &u->in;
-    int64_t imm = (int32_t)in->imm;
-
-    *ret_size = u->size;
-    if (in->map != MAP_1 || u->size < 4)
-        return false;
-    switch (in->opcode) {
-    case 0x81: case 0x83:
-        *ret = u->ext ? -imm : imm;
-        return in->mod == 3 && (u->ext == 0 || u->ext == 5);
-    case 0x05: *ret = imm; return true; /* of the accumulator */
-    case 0x2d: *ret = -imm; return true;
-    case 0x40 ... 0x4f: case 0xff:
-        *ret = u->ext ? -1 : 1;
-        return u->emit == emit_rm && in->mod == 3 && u->ext <= 1;
-    case 0x8d:
-        *ret = in->disp;
-        *ret_size = MIN(u->size, in->addr_size);
-        return in->base == g && in->index == INSN_NONE;
-    default: return false;
-    }
-}
-
-static void add_moves(struct moves *all, const struct jit_insn *u)
-{
-    for (unsigned g = 0; g < GPRS; g++) {
-        struct moves *m = &all[g];
-        unsigned size;
-        int64_t step;
-
-        if (!(u->writes >> g & 1))
-            continue;
-        if (!step_of(u, g, &step, &size) || (m->size && m->size != size)) {
-            m->unknown = true;
-            continue;
-        }
-        m->size = (uint8_t)size;
-        *(step < 0 ? &m->down : &m->up) += step;
-    }
-}
-
-static int64_t sum_of(const struct moves *all, const struct insn *in)
-{
-    int64_t sum = 0;
-
-    if (in->base < GPRS)
-        sum += all[in->base].up + all[in->base].down;
-    if (in->index < GPRS)
-        sum += (all[in->index].up + all[in->index].down) * (1 << in->scale);
-    return sum;
-}
-
-/* A register that wraps at 32 bits must not do so unseen: only one way can be looked for. */
-static bool is_known(const struct moves *m)
-{
-    return !m->unknown && m->up <= STEP_MAX && m->down >= -STEP_MAX && (m->size != 4 || !m->up || !m->down);
-}
-
 /* Can the access be part of it? */
 static bool fits(const struct range *r, const struct jit_insn *u, int64_t at)
 {
@@ -113,18 +45,43 @@ static int64_t disp_of(const struct jit_insn *u)
     return u->in.base == INSN_RIP ? (int64_t)u->in.disp + u->off + u->in.len : u->in.disp;
 }
 
-/* Put an access into its range.  'so_far', 'all': moves of this round before it, and of the whole. */
-static void add_access(struct xlate *t, struct jit_insn *u, const struct moves *so_far,
-                       const struct moves *all)
+/* How its address moves.  false: that is not known. */
+static bool address_moves(struct xlate *t, const struct steps *s, const struct jit_insn *u, int64_t *ret_at,
+                          struct change ret[2])
 {
     const struct insn *in = &u->in;
-    int64_t step = sum_of(all, in), at = disp_of(u) + sum_of(so_far, in);
-    struct range *r;
+    int64_t ahead[2] = { 0 };
 
+    memset(ret, 0, 2 * sizeof *ret);
+    if ((in->base < GPRS && !jit_steps_at(s, t, in->base, &ahead[0], &ret[0])) ||
+        (in->index < GPRS && !jit_steps_at(s, t, in->index, &ahead[1], &ret[1])))
+        return false;
+    *ret_at = disp_of(u) + ahead[0] + ahead[1] * (1 << in->scale);
+    return true;
+}
+
+/* What has to be looked at for a register that goes into an address. */
+static void add_watch(struct xlate *t, unsigned g, const struct change *c)
+{
+    if (g < GPRS && c->size == 4)
+        t->narrow[g] = c->by;
+    t->sign |= c->sign;
+}
+
+/* Put an access into its range. */
+static void add_access(struct xlate *t, const struct steps *s, struct jit_insn *u)
+{
+    const struct insn *in = &u->in;
+    struct change c[2];
+    struct range *r;
+    int64_t step, at;
+
+    u->range = 0;
     if (u->emit != emit_rm || !in->has_modrm || in->mod == 3 || in->seg >= SEG_FS ||
-        in->addr_size != (t->wide ? 8 : 4) || (in->base < GPRS && !is_known(&all[in->base])) ||
-        (in->index < GPRS && !is_known(&all[in->index])) || llabs(step) > STEP_MAX ||
-        llabs(at) > INT32_MAX / 2 || (step & u->align))
+        in->addr_size != (t->wide ? 8 : 4) || !address_moves(t, s, u, &at, c))
+        return;
+    step = c[0].by + c[1].by * (1 << in->scale);
+    if (llabs(step) > STEP_MAX || llabs(at) > INT32_MAX / 2 || (step & u->align))
         return;
     r = range_for(t, u, at);
     if (!r)
@@ -133,6 +90,8 @@ static void add_access(struct xlate *t, struct jit_insn *u, const struct moves *
     r->low = MIN(r->low, at);
     r->high = MAX(r->high, at + u->mem_size);
     u->range = (uint8_t)(r - t->range + 1);
+    add_watch(t, in->base, &c[0]);
+    add_watch(t, in->index, &c[1]);
 }
 
 static int64_t span(const struct range *r, unsigned rounds)
@@ -160,33 +119,23 @@ static void join_ranges(struct xlate *t)
     }
 }
 
-static void add_narrow(struct xlate *t, unsigned g, const struct moves *all)
-{
-    if (g < GPRS && all[g].size == 4)
-        t->narrow[g] = all[g].up + all[g].down;
-}
-
 unsigned jit_ranges_find(struct xlate *t, unsigned first, unsigned last, unsigned rounds)
 {
-    struct moves all[GPRS] = { 0 }, so_far[GPRS] = { 0 };
     unsigned slot = (unsigned)(t->block->key >> 12) / 16;
+    struct steps s;
 
-    t->n_ranges = 0;
+    t->n_ranges = t->sign = 0;
     memset(t->narrow, 0, sizeof t->narrow);
-    for (unsigned i = first; i <= last; i++)
-        add_moves(all, &t->insn[i]);
-    for (unsigned i = first; i <= last; i++) {
-        t->insn[i].range = 0;
-        add_access(t, &t->insn[i], so_far, all);
-        add_moves(so_far, &t->insn[i]);
-    }
+    for (jit_steps_begin(&s, t, first, last); s.i <= last; jit_steps_next(&s, t))
+        add_access(t, &s, &t->insn[s.i]);
+    for (unsigned g = 0; g < GPRS; g++)
+        if (t->sign >> g & 1)
+            t->signed_by[g] = s.all[g].up + s.all[g].down;
     join_ranges(t);
     for (unsigned i = 0; i < t->n_ranges; i++) {
         struct range *r = &t->range[i];
 
         r->slot = (uint8_t)(slot++ % PAGE_SLOTS);
-        add_narrow(t, r->base, all);
-        add_narrow(t, r->index, all);
         while (rounds > 1 && span(r, rounds) > SPAN_MAX)
             rounds--;
     }
@@ -244,6 +193,14 @@ const uint8_t *jit_ranges_check(struct xlate *t, unsigned rounds, struct range_f
             continue;
         asm_imm(A, G_CMP, 0, place_of(g), (int32_t)-(t->narrow[g] * rounds));
         fail(t, f, t->narrow[g] > 0 ? CC_AE : CC_B);
+    }
+    for (unsigned g = 0; g < GPRS; g++) {
+        if (!(t->sign >> g & 1))
+            continue;
+        asm_op(A, X_MOV_RM, H_RAX, place_of(g), 0); /* in the round before, and up to the last */
+        asm_imm(A, G_SUB, 0, rm_reg(H_RAX), (int32_t)t->signed_by[g]);
+        asm_imm(A, G_ADD, 0, rm_reg(H_RAX), (int32_t)(t->signed_by[g] * (rounds + 1)));
+        fail(t, f, CC_O);
     }
     for (unsigned i = 0; i < t->n_ranges; i++)
         if (!t->range[i].checked_as)
