@@ -384,7 +384,7 @@ static bool read_block(struct xlate *t)
         struct jit_insn *u = &t->insn[t->n];
         const struct op *o;
 
-        memset((char *)u + sizeof u->in, 0, sizeof *u - sizeof u->in); /* decode() sets the rest */
+        memset(&u->emit, 0, offsetof(struct jit_insn, at) - offsetof(struct jit_insn, emit));
         u->off = (int16_t)off;
         while (k < b->n_ops && b->ops[k].n <= t->n)
             k++;
@@ -425,6 +425,7 @@ static bool read_block(struct xlate *t)
             u->makes = u->partial = u->reads = u->faults = u->leaves = false;
         else
             native++;
+        jit_near_classify(u);
         t->n++;
         if (!u->emit && !u->resume)
             break;
@@ -577,7 +578,7 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
     t->bad = t->framed = false;
     memset(t->link, 0, sizeof t->link);
     t->once = once;
-    t->near.valid = false;
+    t->near = (struct near){ 0 };
     t->x87 = (struct x87_state){ 0 };
     t->a = (struct asm_buf){ .start = at, .p = at, .end = at + BLOCK_ROOM,
                              .run = t->jit->run - t->jit->write, .bmi2 = t->jit->bmi2,

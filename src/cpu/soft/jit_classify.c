@@ -279,9 +279,11 @@ static bool stack(struct jit_insn *u, emit_fn *emit, uint32_t mode, unsigned reg
 
 static bool direct(struct jit_insn *u, emit_fn *emit)
 {
-    u->delta = (int64_t)u->in.imm + u->off + u->in.len;
-    if (u->delta != (int32_t)u->delta || u->in.op_size == 2)
+    int64_t delta = (int64_t)u->in.imm + u->off + u->in.len;
+
+    if (delta != (int32_t)delta || u->in.op_size == 2)
         return false;
+    u->delta = (int32_t)delta;
     u->leaves = true;
     u->cc = u->in.opcode & 15;
     u->reads = emit == emit_jcc;

@@ -71,19 +71,18 @@ void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, b
 }
 
 /* Does it leave R11 alone? */
-static bool keeps_r11(const struct xlate *t, const struct jit_insn *u)
+static bool keeps_r11(const struct jit_insn *u)
 {
     const struct insn *in = &u->in;
 
-    if (u->emit == emit_nothing || u->emit == emit_mov_imm || u->emit == emit_sign ||
-        u->emit == emit_jcc)
-        return true;
+    if (u->emit == emit_rm) /* what it has or not is even: no branches */
+        return !(in->has_modrm & (in->mod != 3)) & !u->rm_high & !u->reg_high &
+               (u->rm_x | (host_of(in->rm) != H_NONE));
     if (u->emit == emit_lea)
         return host_of(in->reg) != H_NONE &&
                (in->base == INSN_NONE || (in->base < GPRS && host_of(in->base) != H_NONE));
-    if (u->emit != emit_rm || (in->has_modrm && in->mod != 3) || u->rm_high || u->reg_high)
-        return false;
-    return u->rm_x || host_of(in->rm) != H_NONE;
+    return u->emit == emit_nothing || u->emit == emit_mov_imm || u->emit == emit_sign ||
+           u->emit == emit_jcc;
 }
 
 bool jit_near_follows(const struct xlate *t)
@@ -99,7 +98,7 @@ bool jit_near_follows(const struct xlate *t)
         if (v->emit == emit_rm && v->in.has_modrm && v->in.mod != 3)
             return v->in.base == u->in.base && v->in.index == INSN_NONE && delta >= -REACH &&
                    delta < REACH && (u->rm_acc | (v->rm_acc & ACC_W)) == u->rm_acc;
-        if (!keeps_r11(t, v))
+        if (!v->keeps_r11)
             return false;
     }
     return false;
@@ -112,22 +111,23 @@ static bool looks_first(const struct jit_insn *u)
            u->emit == emit_pop || u->emit == emit_leave || u->emit == emit_call || u->emit == emit_ret;
 }
 
+void jit_near_classify(struct jit_insn *u)
+{
+    u->keeps_r11 = keeps_r11(u);
+    u->takes_r11 = u->keeps_r11 || looks_first(u);
+}
+
 void jit_near_before(struct xlate *t)
 {
-    const struct jit_insn *u = &t->insn[t->i];
-
     t->near_set = t->near_used = false;
-    if (!looks_first(u) && !keeps_r11(t, u))
-        t->near.valid = false;
+    t->near.valid &= t->insn[t->i].takes_r11;
 }
 
 void jit_near_behind(struct xlate *t)
 {
     const struct jit_insn *u = &t->insn[t->i];
-    bool moved = t->near_set && u->emit != emit_rm; /* it knows of RSP's new value */
+    bool moved = t->near_set & (u->emit != emit_rm); /* it knows of RSP's new value */
+    bool changed = !t->near.delta & !moved & (u->writes >> t->near.base & 1);
 
-    if (!t->near_set && !keeps_r11(t, u))
-        t->near.valid = false;
-    if (t->near.valid && !t->near.delta && !moved && u->writes >> t->near.base & 1)
-        t->near.valid = false;
+    t->near.valid &= (t->near_set | u->keeps_r11) & !changed;
 }

@@ -89,7 +89,8 @@ struct jit_insn {
     uint8_t range;          /* of its access in the loop that is copied, and 1; 0: none */
     uint16_t x87_fop;
     bool x87_ptr;           /* leaves its address */
-    int64_t delta;          /* branches: target, from block_rip */
+    bool keeps_r11, takes_r11; /* of struct near: what it was, behind; it may want it */
+    int32_t delta;          /* branches: target, from block_rip */
     struct jit_insn *to;    /* the same, if it is of this block and translated */
     uint8_t *at;            /* its host code */
 };
@@ -325,6 +326,7 @@ struct host_rm jit_range_operand(struct xlate *t, const struct jit_insn *u); /* 
 bool jit_near(struct xlate *t, unsigned base, int32_t disp, unsigned size, bool write, unsigned align);
 void jit_near_set(struct xlate *t, unsigned base, int64_t disp, unsigned size, bool write, unsigned align);
 bool jit_near_follows(const struct xlate *t); /* would that be of use behind the current instruction? */
+void jit_near_classify(struct jit_insn *u); /* what is known of R11 before it and behind */
 void jit_near_before(struct xlate *t); /* the current instruction */
 void jit_near_behind(struct xlate *t);
 
