@@ -576,7 +576,7 @@ static void begin(struct xlate *t, uint8_t *at, bool once)
     t->i = t->copy = t->uncounted = t->ranged = 0;
     t->n_sides = t->n_far = t->n_misses = 0;
     t->bad = t->framed = false;
-    memset(t->link, 0, sizeof t->link);
+    t->links = 0;
     t->once = once;
     t->near = (struct near){ 0 };
     t->x87 = (struct x87_state){ 0 };

@@ -30,9 +30,10 @@ static void align_jump(struct asm_buf *a)
 /* Out of the block; of an exit to another page R11 is its operation, EAX that page's number. */
 void jit_put_link(struct xlate *t, unsigned exit, bool cross)
 {
-    struct jit_link *l = &t->link[t->block->ops[exit].site];
+    unsigned site = t->block->ops[exit].site;
+    struct jit_link *l = &t->link[site];
 
-    if (l->at) {
+    if (t->links >> site & 1) {
         if (t->framed)
             t->bad = true; /* cannot be: no call stands in a loop's copies */
         asm_jmp(A, (const void *)((intptr_t)l->at - 1 + A->run));
@@ -40,6 +41,7 @@ void jit_put_link(struct xlate *t, unsigned exit, bool cross)
     }
     align_jump(A);
     asm_8(A, t->framed ? 0xe8 : 0xe9);
+    t->links |= UINT64_C(1) << site;
     *l = (struct jit_link){ .at = A->p, .op = (uint16_t)exit, .cross = cross };
     asm_32(A, 0);
 }
@@ -49,11 +51,9 @@ void jit_put_link_stubs(struct xlate *t)
 {
     const struct jit_common *c = &t->jit->common;
 
-    for (unsigned i = 0; i < ARRAY_LEN(t->link); i++) {
-        struct jit_link *l = &t->link[i];
+    for (uint64_t left = t->links; left; left &= left - 1) {
+        struct jit_link *l = &t->link[__builtin_ctzll(left)];
 
-        if (!l->at)
-            continue;
         l->slow = l->cross ? c->link_cross : asm_here(A);
         asm_land_at(A, l->at, l->slow - t->a.run);
         if (l->cross)
@@ -95,13 +95,11 @@ void jit_put_cross_entry(struct xlate *t)
 
 void jit_take_links(const struct xlate *t)
 {
-    for (unsigned i = 0; i < ARRAY_LEN(t->link); i++) {
-        const struct jit_link *l = &t->link[i];
+    for (uint64_t left = t->links; left; left &= left - 1) {
+        const struct jit_link *l = &t->link[__builtin_ctzll(left)];
 
-        if (l->at)
-            *site_of(&t->block->ops[l->op]) = (struct jit_site){
-                (uint32_t)(l->at - t->jit->write), (uint32_t)(l->slow - t->jit->run)
-            };
+        *site_of(&t->block->ops[l->op]) = (struct jit_site){ (uint32_t)(l->at - t->jit->write),
+                                                             (uint32_t)(l->slow - t->jit->run) };
     }
 }
 

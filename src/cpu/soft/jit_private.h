@@ -177,13 +177,15 @@ struct far_exit {
 
 /* The jump of an exit. */
 struct jit_link {
-    uint8_t *at;         /* its displacement, or NULL */
+    uint8_t *at;         /* its displacement */
     const uint8_t *slow; /* running address */
     uint16_t op;
     bool cross;
 };
 
 #define EMIT_INSNS_MAX (4 * BLOCK_INSNS_MAX) /* with the copies of loops */
+
+_Static_assert(BLOCK_EXITS_MAX <= 64, "links");
 
 struct xlate {
     struct soft_vp *vp;
@@ -214,7 +216,8 @@ struct xlate {
     struct miss miss[EMIT_INSNS_MAX];
     struct side_exit side[EMIT_INSNS_MAX];
     struct far_exit far[EMIT_INSNS_MAX];
-    struct jit_link link[BLOCK_EXITS_MAX];
+    struct jit_link link[BLOCK_EXITS_MAX]; /* by site */
+    uint64_t links;                        /* which of them there are */
     struct jit_insn insn[BLOCK_INSNS_MAX];
 };
 
