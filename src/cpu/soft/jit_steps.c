@@ -36,13 +36,11 @@ static bool move_of(const struct jit_insn *u, unsigned g, int64_t *ret, unsigned
 
 static void add_moves(struct moves *all, const struct jit_insn *u)
 {
-    for (unsigned g = 0; g < GPRS; g++) {
+    for (unsigned left = u->writes; left; left &= left - 1) {
+        unsigned g = (unsigned)__builtin_ctz(left), size;
         struct moves *m = &all[g];
-        unsigned size;
         int64_t by;
 
-        if (!(u->writes >> g & 1))
-            continue;
         if (!move_of(u, g, &by, &size) || (m->size && m->size != size)) {
             m->unknown = true;
             continue;
