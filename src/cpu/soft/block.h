@@ -219,6 +219,8 @@ struct code_cache {
     _Alignas(64) char nowhere[sizeof(struct block) + sizeof(struct op)];
     struct op *unlinked;
     struct jit *jit; /* NULL: the interpreter alone */
+    struct block *hot[16]; /* to be translated with the next ones */
+    unsigned n_hot;
 };
 
 /* The block that starts at vp->rip in 'mode', decoded if need be.  Raises fetch faults. */

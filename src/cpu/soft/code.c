@@ -11,7 +11,7 @@
 #include "cpu/soft/jit.h"
 #include "cpu/soft/ops.h"
 
-#define TRANSLATE_MAX 16 /* blocks at once */
+#define TRANSLATE_MAX 32 /* blocks at once */
 #define NO_PAGE GPA(UINT64_MAX)
 
 static struct code_cache *cache_of(const struct soft_vp *vp)
@@ -471,6 +471,7 @@ static void region_drop(struct code_cache *c, unsigned region)
 {
     char *p = region_at(c, region), *end = p + CODE_REGION_SIZE;
 
+    c->n_hot = 0; /* they will be back */
     if (region == 0)
         p += sizeof(struct block);
     while (p < end) {
@@ -725,19 +726,34 @@ static void link_native(struct code_cache *c, const struct block *b)
     }
 }
 
-/* What runs after each other gets hot together, so blocks that this one leads to and that are on their way
- * are translated at once: that finds the translator in the caches, and puts their code together. */
-void code_translate(struct soft_vp *vp, struct block *b)
+/* The translator is large, and finds nothing of itself in the caches when it is called for one block now and
+ * then: so a hot block waits until there are more, or until it has run half as often again. */
+static bool wait_for_more(struct code_cache *c, struct block *b)
 {
-    struct code_cache *c = cache_of(vp);
-    struct block *work[TRANSLATE_MAX] = { b };
-    unsigned n = 1;
+    for (unsigned i = 0; i < c->n_hot; i++)
+        if (c->hot[i] == b)
+            return false;
+    c->hot[c->n_hot++] = b;
+    if (c->n_hot == ARRAY_LEN(c->hot) || jit_threshold(c->jit) < 2)
+        return false;
+    __atomic_store_n(&b->ops[0].imm, jit_threshold(c->jit) / 2, __ATOMIC_RELAXED);
+    return true;
+}
 
-    pthread_mutex_lock(&c->lock);
-    if (b->key == BLOCK_DEAD)
-        n = 0;
+/* All that wait, and blocks that they lead to and that are on their way: what runs after each other gets hot
+ * together, and its code lies together then. */
+static void translate_hot(struct soft_vp *vp, struct code_cache *c)
+{
+    struct block *work[TRANSLATE_MAX];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < c->n_hot; i++)
+        if (c->hot[i]->key != BLOCK_DEAD)
+            work[n++] = c->hot[i];
+    c->n_hot = 0;
     for (unsigned i = 0; i < n; i++) {
-        b = work[i];
+        struct block *b = work[i];
+
         jit_translate(vp, c->jit, b, (unsigned)(((char *)b - c->arena) / (ptrdiff_t)CODE_REGION_SIZE));
         link_native(c, b);
         for (unsigned k = 0; k < b->n_ops && n < TRANSLATE_MAX; k++) {
@@ -747,6 +763,15 @@ void code_translate(struct soft_vp *vp, struct block *b)
                 work[n++] = block_of(link_get(e));
         }
     }
+}
+
+void code_translate(struct soft_vp *vp, struct block *b)
+{
+    struct code_cache *c = cache_of(vp);
+
+    pthread_mutex_lock(&c->lock);
+    if (b->key != BLOCK_DEAD && !wait_for_more(c, b))
+        translate_hot(vp, c);
     pthread_mutex_unlock(&c->lock);
 }
 
