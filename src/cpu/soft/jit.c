@@ -556,7 +556,9 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
             t->near.valid = false;
             continue;
         }
-        jit_put_insn(t);
+        if (!jit_run(t))
+            jit_put_insn(t);
+        u = &t->insn[t->i];
         if (u->emit == emit_jmp || u->emit == emit_call || u->emit == emit_ret ||
             u->emit == emit_jmp_rm || u->emit == emit_call_rm)
             open = false;
@@ -565,6 +567,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
         put_end(t);
     for (unsigned i = 0; i < t->n_far; i++)
         jit_far(t, &t->far[i]);
+    jit_put_slow_runs(t);
     jit_put_link_stubs(t);
     jit_put_sides(t);
     *ret_n = n;
@@ -574,7 +577,7 @@ static bool put_block(struct xlate *t, struct resume *resumes, unsigned *ret_n)
 static void begin(struct xlate *t, uint8_t *at, bool once)
 {
     t->i = t->copy = t->uncounted = t->ranged = 0;
-    t->n_sides = t->n_far = t->n_misses = 0;
+    t->n_sides = t->n_far = t->n_misses = t->n_runs = 0;
     t->bad = t->framed = false;
     t->links = 0;
     t->once = once;

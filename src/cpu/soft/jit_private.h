@@ -183,6 +183,15 @@ struct jit_link {
     bool cross;
 };
 
+/* Pushes or pops with one check; elsewhere one by one, from this state on. */
+struct stack_run {
+    uint8_t *from, *back;
+    uint16_t first, last;
+    bool kept;
+    struct recipe recipe;
+    struct x87_state x87;
+};
+
 #define EMIT_INSNS_MAX (4 * BLOCK_INSNS_MAX) /* with the copies of loops */
 
 _Static_assert(BLOCK_EXITS_MAX <= 64, "links");
@@ -212,7 +221,8 @@ struct xlate {
     uint8_t ranged; /* ranges have been checked for these rounds: 1 those to read, 2 to write */
     struct near near;
     bool near_set, near_used, near_lost; /* by the current instruction */
-    unsigned n_sides, n_far, n_misses;
+    unsigned n_sides, n_far, n_misses, n_runs;
+    struct stack_run run[BLOCK_INSNS_MAX / 2];
     struct miss miss[EMIT_INSNS_MAX];
     struct side_exit side[EMIT_INSNS_MAX];
     struct far_exit far[EMIT_INSNS_MAX];
@@ -363,6 +373,10 @@ void jit_put_misses(struct asm_buf *a, struct jit_common *c);
 void jit_put_cannot(struct asm_buf *a);
 void jit_call_refill(struct asm_buf *a, const void *refill, int table, unsigned size, bool write,
                      const uint8_t *retry);
+
+/* jit_run.c */
+bool jit_run(struct xlate *t);
+void jit_put_slow_runs(struct xlate *t);
 
 /* jit_link.c */
 #define JIT_CROSS_BYTES 11
