@@ -606,6 +606,15 @@ static bool page_prepare(struct soft_vp *vp, gpa_t page)
     }
 }
 
+/* Does the first instruction at 'off' of the page need bytes of the next? */
+static bool first_crosses(const uint8_t *host, uint64_t off, uint32_t mode)
+{
+    struct insn in;
+
+    return off > PAGE_SIZE - INSN_MAX &&
+           decode(host + off, PAGE_SIZE - off, mode & MODE_SIZE, &in) == DECODE_MORE;
+}
+
 /* Decode the block at 'pc' into the arena.  The lock is held; NULL: something changed, look again. */
 static struct block *build_locked(struct soft_vp *vp, uint64_t key, const uint8_t *host,
                                   gpa_t page2, const uint8_t *host2)
@@ -626,6 +635,8 @@ static struct block *build_locked(struct soft_vp *vp, uint64_t key, const uint8_
     }
     if (!has_room(c) || !p1 || (page2.v != NO_PAGE.v && !p2))
         return NULL;
+    if (!from.crosses && first_crosses(host, off, (uint32_t)key)) /* it has just been patched */
+        return NULL;
     b = (struct block *)(void *)(region_at(c, c->region) + c->used);
     b->key = key;
     block_build(vp, b, &from, page2);
@@ -640,15 +651,6 @@ static struct block *build_locked(struct soft_vp *vp, uint64_t key, const uint8_
         p2->building = false;
     vp->count.blocks_decoded++;
     return b;
-}
-
-/* Does the first instruction at 'off' of the page need bytes of the next? */
-static bool first_crosses(const uint8_t *host, uint64_t off, uint32_t mode)
-{
-    struct insn in;
-
-    return off > PAGE_SIZE - INSN_MAX &&
-           decode(host + off, PAGE_SIZE - off, mode & MODE_SIZE, &in) == DECODE_MORE;
 }
 
 static struct block *code_build(struct soft_vp *vp, uint64_t pc, uint64_t key, const uint8_t *host)
