@@ -436,6 +436,7 @@ static bool read_block(struct xlate *t)
 /* Branches to instructions of this block. */
 static void find_labels(struct xlate *t)
 {
+    int low = t->block->low, high = low + t->block->len;
     int16_t off[BLOCK_INSNS_MAX]; /* close together */
 
     for (unsigned i = 0; i < t->n; i++)
@@ -443,7 +444,7 @@ static void find_labels(struct xlate *t)
     for (unsigned i = 0; i < t->n; i++) {
         struct jit_insn *u = &t->insn[i];
 
-        if (u->emit != emit_jcc && u->emit != emit_jmp)
+        if ((u->emit != emit_jcc && u->emit != emit_jmp) || u->delta < low || u->delta >= high)
             continue;
         for (unsigned k = 0; k < t->n; k++) {
             if (off[k] == u->delta && t->insn[k].emit) {
