@@ -233,13 +233,13 @@ void diff_gen_loop(struct rng *r, struct diff_case *c)
                 put_made(&o);
             else
                 put_step(&o);
-        } else if (kind < 9 || chance(r, 70)) {
+        } else if (kind < 9 || chance(r, 50)) {
             put_other(&o);
         } else {
-            put(&o, 0x70 | rng_below(r, 16), 1); /* out of the loop */
+            put(&o, 0x70 | rng_below(r, 16), 1); /* within the loop, or out of it */
             put(&o, 0, 1);
             c->rel_size[i] = 1;
-            c->skip[i] = (uint8_t)(body + 1 - i);
+            c->skip[i] = (uint8_t)(chance(r, 60) ? rng_below(r, MIN(4, body - i)) : body + 1 - i);
         }
         c->len[i] = (uint8_t)o.n;
     }

@@ -111,7 +111,9 @@ void emit_jcc(struct xlate *t, struct jit_insn *u)
 
     x87_flush(t);
     flags_to_host(t);
-    if (to && to->at) {
+    if (jit_inner(t, u)) {
+        ;
+    } else if (to && to->at) {
         if (!jit_loop(t, to, u->cc))
             loop_to(t, to, u->cc);
     } else if (t->n_far == ARRAY_LEN(t->far)) {
@@ -136,6 +138,10 @@ void jit_far(struct xlate *t, struct far_exit *f)
     asm_land(A, f->from);
     if (!f->kept)
         flags_store(A);
+    if (f->at) {
+        asm_jmp(A, (const void *)((intptr_t)f->at + A->run));
+        return;
+    }
     t->uncounted = f->uncounted;
     if (to && to->at) {
         if (t->uncounted)

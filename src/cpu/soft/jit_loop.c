@@ -14,7 +14,7 @@
 #define COPIES_MAX     6
 #define COPIES_INSNS   96 /* all of them, about */
 
-/* Straight but for its end and ways out, and all of it translated? */
+/* Straight but for its end, ways out and ways forward, and all of it translated? */
 static bool is_simple(struct xlate *t, unsigned first, unsigned last)
 {
     if (t->copy || t->once || last - first >= LOOP_INSNS_MAX)
@@ -22,7 +22,7 @@ static bool is_simple(struct xlate *t, unsigned first, unsigned last)
     for (unsigned i = first; i <= last; i++) {
         const struct jit_insn *u = &t->insn[i];
 
-        if (!u->emit || (u->label && i > first) || u->resume)
+        if (!u->emit || u->resume || (i == last && u->label && i > first))
             return false;
         if (i == last || !u->leaves)
             continue;
@@ -89,14 +89,73 @@ static void go_over(struct xlate *t, struct loop *l, unsigned rounds)
     l->over[l->n_over++] = (struct over){ asm_jcc_later(A, (unsigned)l->cc ^ 1), rounds };
 }
 
+/* Which instructions may a round leave out? */
+static void find_branches(struct xlate *t, unsigned first, unsigned last)
+{
+    const struct jit_insn *until = &t->insn[first];
+
+    t->loop_last = last;
+    t->loop_branches = false;
+    for (unsigned i = first; i <= last; i++) {
+        struct jit_insn *u = &t->insn[i];
+
+        t->loop_branches |= u->label && i > first;
+        u->maybe = u < until;
+        if (i < last && u->to && u->to > until && u->to < &t->insn[last])
+            until = u->to;
+    }
+}
+
+bool jit_inner(struct xlate *t, const struct jit_insn *u)
+{
+    if (!t->copy || !u->to || u->to <= u || u->to > &t->insn[t->loop_last])
+        return false;
+    if (t->n_inner == ARRAY_LEN(t->inner)) {
+        t->bad = true;
+        return true;
+    }
+    t->inner[t->n_inner++] = (struct inner){ asm_jcc_later(A, u->cc), (uint16_t)t->i,
+                                             (uint16_t)(u->to - t->insn), t->kept };
+    return true;
+}
+
+/* Branches of this copy meet here. */
+static void join_copy(struct xlate *t)
+{
+    bool dead = flags_dead(t, t->i, t->loop_last);
+
+    x87_flush(t);
+    t->x87.live = t->near.valid = false;
+    if (!dead)
+        flags_keep(t);
+    for (unsigned k = 0; k < t->n_inner; k++) {
+        const struct inner *n = &t->inner[k];
+
+        if (n->to != t->i)
+            continue;
+        if (dead || n->kept)
+            asm_land(A, n->from);
+        else if (t->n_far < ARRAY_LEN(t->far))
+            t->far[t->n_far++] = (struct far_exit){ .from = n->from, .insn = n->insn, .at = A->p };
+        else
+            t->bad = true;
+    }
+    flags_at_label(t);
+    t->kept = !dead;
+}
+
 /* One round, as the 'rounds'th that is not counted. */
 static void put_copy(struct xlate *t, struct loop *l, unsigned rounds)
 {
     t->copy = rounds;
     t->uncounted = rounds * l->n;
     t->x87.live = false;
-    for (t->i = l->first; t->i < l->last; t->i++)
+    t->n_inner = 0;
+    for (t->i = l->first; t->i < l->last; t->i++) {
+        if (t->insn[t->i].label && t->i > l->first)
+            join_copy(t);
         jit_put_insn(t);
+    }
     x87_flush(t);
     if (l->cc >= 0) {
         flags_to_host(t);
@@ -201,6 +260,7 @@ bool jit_loop(struct xlate *t, struct jit_insn *to, int cc)
     if (!is_simple(t, l.first, l.last))
         return false;
     place_flags(t, &l);
+    find_branches(t, l.first, l.last);
     copies = jit_ranges_find(t, l.first, l.last, MAX(1, MIN(COPIES_MAX, COPIES_INSNS / l.n)));
     if (cc >= 0)
         go_over(t, &l, 0);

@@ -84,6 +84,7 @@ struct jit_insn {
     bool leaves;            /* may leave the block: flags must be in the VP */
     bool resume;            /* op_resume is behind it */
     bool label;             /* a branch of this block leads here */
+    bool maybe;             /* in the loop that is copied: not in every round */
     uint8_t vectors;        /* what it wants of vp->vectors_live: enum vectors_live */
     struct recipe recipe;
     uint8_t range;          /* of its access in the loop that is copied, and 1; 0: none */
@@ -173,6 +174,13 @@ struct far_exit {
     uint8_t *from;
     uint16_t insn, uncounted;
     bool kept; /* flags are in the VP, not only in the host's */
+    const uint8_t *at; /* a place in the same copy of a loop, or NULL */
+};
+/* A branch within a copy of a loop. */
+struct inner {
+    uint8_t *from;
+    uint16_t insn, to;
+    bool kept;
 };
 
 /* The jump of an exit. */
@@ -213,7 +221,11 @@ struct xlate {
     unsigned copy; /* of a loop's instructions: 0 is the first */
     bool once;     /* no copies */
     unsigned uncounted; /* instructions of the loop's rounds before this copy */
-    struct range range[RANGES_MAX]; /* of the loop that is copied */
+    unsigned loop_last; /* of the loop that is copied */
+    bool loop_branches; /* a round may leave some of its instructions out: those with 'maybe' */
+    struct inner inner[8];
+    unsigned n_inner;
+    struct range range[RANGES_MAX];
     unsigned n_ranges;
     int64_t narrow[GPRS]; /* what a round adds to registers of ranges that must not wrap at 32 bits */
     int64_t signed_by[GPRS]; /* and at 31: those in 'sign' */
@@ -317,6 +329,7 @@ void jit_find_live(struct xlate *t, unsigned first, unsigned last, bool live);
 
 /* jit_loop.c: back to 'to' on 'cc', or always: -1.  false: not such a loop. */
 bool jit_loop(struct xlate *t, struct jit_insn *to, int cc);
+bool jit_inner(struct xlate *t, const struct jit_insn *u); /* a branch; false: not within a copy */
 
 /* jit_steps.c: a walk through a loop's instructions */
 void jit_steps_begin(struct steps *s, const struct xlate *t, unsigned first, unsigned last);

@@ -77,6 +77,8 @@ static void add_access(struct xlate *t, const struct steps *s, struct jit_insn *
     int64_t step, at;
 
     u->range = 0;
+    if (u->maybe || (t->loop_branches && u->align)) /* none that may wait for long; nobody has looked */
+        return;
     if (u->emit != emit_rm || !in->has_modrm || in->mod == 3 || in->seg >= SEG_FS ||
         in->addr_size != (t->wide ? 8 : 4) || !address_moves(t, s, u, &at, c))
         return;

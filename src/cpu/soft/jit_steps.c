@@ -41,7 +41,7 @@ static void add_moves(struct moves *all, const struct jit_insn *u)
         struct moves *m = &all[g];
         int64_t by;
 
-        if (!move_of(u, g, &by, &size) || (m->size && m->size != size)) {
+        if (u->maybe || !move_of(u, g, &by, &size) || (m->size && m->size != size)) {
             m->unknown = true;
             continue;
         }
@@ -129,10 +129,10 @@ void jit_steps_next(struct steps *s, const struct xlate *t)
 
     if (!u->writes)
         return;
-    c = made(s, u);
+    c = t->loop_branches ? (struct change){ 0 } : made(s, u); /* or it may not have been in the last round */
     for (unsigned g = 0; g < GPRS; g++)
         if (u->writes >> g & 1)
-            s->now[g] = move_of(u, g, &by, &size) ? sum(s->now[g], none, 0, size) : c;
+            s->now[g] = !u->maybe && move_of(u, g, &by, &size) ? sum(s->now[g], none, 0, size) : c;
 }
 
 bool jit_steps_at(const struct steps *s, const struct xlate *t, unsigned g, int64_t *ret_ahead,
