@@ -70,15 +70,21 @@ void jit_address(struct xlate *t, const struct insn *in)
 }
 
 /* The lookup of mem.h: one compare tells hit, permission and crossing. */
-static void entry_of(struct asm_buf *a)
+/* 32 bits to the right; what comes in at the left is nobody's. */
+void jit_shift(struct asm_buf *a, unsigned to, unsigned from, unsigned by)
 {
     if (a->bmi2) {
-        asm_vex(a, 3, 3, 0, 0, 0xf0, H_RAX, 0, rm_reg(H_R11), 1); /* rorx $, %r11d, %eax */
+        asm_vex(a, 3, 3, 0, 0, 0xf0, to, 0, rm_reg(from), 1); /* rorx */
     } else {
-        asm_op(a, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
-        asm_op(a, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
+        asm_op(a, X_MOV_RM, to, rm_reg(from), 0);
+        asm_op(a, X_SHIFT_I, G_SHR, rm_reg(to), 1);
     }
-    asm_8(a, PAGE_SHIFT - 4);
+    asm_8(a, by);
+}
+
+static void entry_of(struct asm_buf *a)
+{
+    jit_shift(a, H_RAX, H_R11, PAGE_SHIFT - 4);
     asm_8(a, 0x25); /* and $, %eax */
     asm_32(a, (TLB_ENTRIES - 1) << 4);
 }

@@ -2,8 +2,8 @@
 /* jit_flow.c - branches of translated code: within the block, along links, through the jump cache.
  *
  * jit_return.c has returns.  A link is the interpreter's (op->imm), so whoever drops or makes a block does it for both.  Loops
- * look at attention and the clock where they go back, as all exits to other pages and indirect ones do,
- * and those of blocks that have followed a jump back.
+ * look at attention and the clock where they go back, as all exits back and indirect ones do, and
+ * those of blocks that have followed a jump back: no cycle is without.
  * Instructions that a branch forward within the block skips are counted as executed.
  * Called: jit.c. */
 #include "cpu/soft/jit_private.h"
@@ -37,12 +37,18 @@ static void jump_native(struct xlate *t) /* to the operation RAX, first of its b
            rm_mem(H_RAX, (int)offsetof(struct block, native) - (int)sizeof(struct block)), 0);
 }
 
+/* Does every cycle of such exits have one of these? */
+static bool goes_back(const struct xlate *t, unsigned exit, int64_t delta)
+{
+    return delta <= t->block->ops[exit].off || t->block->back;
+}
+
 static void exit_page(struct xlate *t, unsigned exit, int64_t delta)
 {
     if (delta)
         asm_imm(A, G_ADD, OPC_W, IN_VP(block_rip), (int32_t)delta);
     jit_count(t, t->block->ops[exit].n);
-    if (delta <= t->block->ops[exit].off || t->block->back)
+    if (goes_back(t, exit, delta))
         look_up(t);
     jit_put_link(t, exit, false);
 }
@@ -57,10 +63,9 @@ static void exit_cross(struct xlate *t, unsigned exit, int64_t delta)
     asm_imm(A, G_ADD, w, rm_reg(H_R11), (int32_t)delta);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
     jit_count(t, t->block->ops[exit].n);
-    look_up(t);
-    asm_op(A, X_MOV_RM, H_RAX, rm_reg(H_R11), 0);
-    asm_op(A, X_SHIFT_I, G_SHR, rm_reg(H_RAX), 1);
-    asm_8(A, PAGE_SHIFT - 4);
+    if (goes_back(t, exit, delta) || !t->wide) /* 32-bit addresses wrap */
+        look_up(t);
+    jit_shift(A, H_RAX, H_R11, PAGE_SHIFT - 4);
     asm_8(A, 0x25); /* and $, %eax */
     asm_32(A, (FETCH_ENTRIES_RUN - 1) << 4);
     asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(run), 0);
@@ -69,7 +74,7 @@ static void exit_cross(struct xlate *t, unsigned exit, int64_t delta)
     asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RAX, RUN(fetch)), 0);
     asm_op(A, X_MOV_RM, H_RAX, /* the page's number */
            rm_mem(H_RAX, RUN(fetch) + (int)offsetof(struct fetch_slot, page) + 3), 0);
-    asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[exit]), 0);
+    asm_pointer(A, H_R11, &t->block->ops[exit]);
     asm_jcc(A, CC_NE, slow);
     jit_put_link(t, exit, true);
 }

@@ -58,7 +58,7 @@ void jit_put_link_stubs(struct xlate *t)
         asm_land_at(A, l->at, l->slow - t->a.run);
         if (l->cross)
             continue;
-        asm_op(A, X_LEA | OPC_W, H_R11, rm_at(&t->block->ops[l->op]), 0);
+        asm_pointer(A, H_R11, &t->block->ops[l->op]);
         asm_jmp(A, c->link);
     }
 }

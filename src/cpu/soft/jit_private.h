@@ -363,6 +363,7 @@ void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool
 
 /* jit_emit.c */
 /* R11 in the TLB's table, to the difference from the tag of entry RAX; and its check: CC_A: missed. */
+void jit_shift(struct asm_buf *a, unsigned to, unsigned from, unsigned by);
 void jit_look_up(struct asm_buf *a, int table, unsigned size);
 void jit_address(struct xlate *t, const struct insn *in);         /* R11 = linear address */
 void jit_push_place(struct xlate *t, unsigned size);               /* R11: host, of a new top */

@@ -47,7 +47,7 @@ void emit_ret(struct xlate *t, struct jit_insn *u)
     jit_top(t, RSP, 0, u->size, false);
     asm_op(A, X_MOV_RM | (t->wide ? OPC_W : 0), H_R11, rm_mem(H_R11, 0), 0);
     jit_move_sp(t, (int)(u->size + (u->in.imm & 0xffff)));
-    asm_op(A, X_LEA | OPC_W, H_RAX, rm_at(o), 0);
+    asm_pointer(A, H_RAX, o);
     jit_count(t, o->n);
     asm_8(A, 0xc3);
 }
