@@ -20,11 +20,14 @@ static struct jit_site *site_of(const struct op *e)
 
 /* ---- emission -------------------------------------------------------------------------------- */
 
-/* The displacement of the jump that begins here would cross a quadword. */
+/* One NOP, if the displacement of a jump here would cross a quadword. */
 static void align_jump(struct asm_buf *a)
 {
-    while (((uintptr_t)a->p + 1) % 8 > 4)
-        asm_8(a, 0x90);
+    switch (((uintptr_t)a->p + 1) % 8) {
+    case 5: asm_put(a, 0x001f0f, 3); break;
+    case 6: asm_put(a, 0x9066, 2); break;
+    case 7: asm_8(a, 0x90); break;
+    }
 }
 
 /* Out of the block; of an exit to another page R11 is its operation, EAX that page's number. */
