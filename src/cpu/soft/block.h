@@ -147,6 +147,7 @@ struct frames {
     char signals[16 * KIB]; /* their handlers' */
     struct frame frame[FRAMES];
     struct frame none[FRAMES_SEARCH]; /* sentinels: no frame is left */
+    uint64_t top;                     /* while the other one is in vp->frames */
 };
 
 struct run_state {
@@ -161,7 +162,7 @@ struct run_state {
     _Alignas(64) char tmp[sizeof(struct block) + 8 * sizeof(struct op) + 2 * sizeof(struct call)];
     struct jump_entry jump[JUMP_ENTRIES];
     struct fetch_slot fetch[FETCH_ENTRIES_RUN];
-    struct frames frames;
+    struct frames frames[2]; /* of CPL 0 to 2, and 3 */
     /* What of the two has been filled since it was last emptied, by [global]: MOV CR3 empties [0]. */
     struct jump_marks jumps[2];
     uint64_t fetches[2][FETCH_ENTRIES_RUN / 64];

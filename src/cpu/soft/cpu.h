@@ -144,7 +144,7 @@ struct soft_vp {
     uint32_t jump_tag;       /* of valid entries of the jump cache: generation, mode */
     struct run_state *run;   /* run.c, code.c: jump cache ... */
     /* Stack of translated code, of return_stack.h; the host's own while it runs. */
-    uint64_t frames, frames_limit, host_sp;
+    uint64_t frames, frames_limit, frames_none, host_sp;
     struct tlb *tlb_in_gs;   /* what the thread's GS is in translated code, or NULL */
     const struct op *op;     /* operation in execution, valid whenever something may fault */
     uint64_t next_rip;       /* for helpers (exec.h) */

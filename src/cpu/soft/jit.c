@@ -171,8 +171,7 @@ static void put_frames(struct asm_buf *a)
     asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(frames), 0);
     asm_op(a, X_CMP_RM | OPC_W, H_RSP, IN_VP(frames_limit), 0);
     room = asm_jcc_later(a, CC_AE);
-    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(run), 0);
-    asm_imm(a, G_ADD, OPC_W, rm_reg(H_RSP), (int)offsetof(struct run_state, frames.none));
+    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(frames_none), 0);
     asm_land(a, room);
 }
 

@@ -4,8 +4,9 @@
  * While translated code runs, RSP is a stack of its own (struct frames in block.h): a guest CALL ends in
  * a host CALL, which leaves a frame of the guest's return address and the host's.  A guest RET ends in a
  * host RET, to behind some such CALL; there the guest's own target, in R11, must be what the frame says.
- * If so the address means what it meant at the CALL, because whoever changes what code addresses mean
- * forgets the frames (run.c), and the block behind the CALL is its exit's, as of any exit.
+ * If so the address means what it meant at the CALL, because whoever changes what code addresses mean, or
+ * the mode, forgets the frames (run.c; user mode has its own), and the block behind the CALL is its
+ * exit's, as of any exit.
  *
  * Frames are a guess.  The interpreter neither makes nor takes any, and guests switch stacks: a target
  * that the frame does not know is looked for in the next few, and then in the jump cache. */
@@ -28,9 +29,6 @@ void jit_put_landing(struct xlate *t, unsigned exit)
 
     asm_jcc(A, CC_S, r->leave); /* of emit_ret()'s count */
     asm_op(A, X_CMP_RM | OPC_W, H_R11, rm_mem(H_RSP, 0), 0);
-    asm_jcc(A, CC_NE, r->miss);
-    asm_op(A, X_GROUP1_I, G_CMP, IN_VP(mode), 4);
-    asm_32(A, t->mode);
     asm_jcc(A, CC_NE, r->miss);
     asm_imm(A, G_ADD, OPC_W, rm_reg(H_RSP), 8);
     asm_op(A, X_MOV_MR | OPC_W, H_R11, IN_VP(block_rip), 0);
@@ -107,8 +105,7 @@ void jit_put_returns(struct asm_buf *a, struct jit_common *c)
 
     r->empty = asm_here(a);
     asm_op(a, X_MOV_MR | OPC_W, H_RAX, IN_VP(lazy[LAZY_TARGET]), 0);
-    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(run), 0);
-    asm_imm(a, G_ADD, OPC_W, rm_reg(H_RSP), RUN(frames.none));
+    asm_op(a, X_MOV_RM | OPC_W, H_RSP, IN_VP(frames_none), 0);
     asm_land(a, none);
     put_look_up(a, c);
 

@@ -17,7 +17,31 @@
 
 void run_forget_frames(struct soft_vp *vp)
 {
-    vp->frames = (uintptr_t)&vp->run->frames.none[0];
+    for (unsigned user = 0; user < 2; user++)
+        vp->run->frames[user].top = (uintptr_t)&vp->run->frames[user].none[0];
+    vp->frames = vp->frames_none;
+}
+
+static void take_frames(struct soft_vp *vp, bool user)
+{
+    struct frames *f = &vp->run->frames[user];
+
+    vp->frames = f->top;
+    vp->frames_limit = (uintptr_t)&f->frame[1];
+    vp->frames_none = (uintptr_t)&f->none[0];
+}
+
+/* A frame holds for the mode that its CALL was executed in. */
+static void frames_of_mode(struct soft_vp *vp, uint32_t was)
+{
+    uint32_t change = vp->mode ^ was;
+
+    if (change & ~(uint32_t)MODE_USER)
+        run_forget_frames(vp);
+    if (change & MODE_USER) {
+        vp->run->frames[!!(was & MODE_USER)].top = vp->frames;
+        take_frames(vp, vp->mode & MODE_USER);
+    }
 }
 
 int run_init(struct soft_vp *vp)
@@ -30,10 +54,11 @@ int run_init(struct soft_vp *vp)
     if ((uintptr_t)vp->soft->code->arena > UINT32_MAX / 2)
         run->jump_base = vp->soft->code->arena;
     run->seen = CODE_NOBODY;
-    for (unsigned i = 0; i < FRAMES_SEARCH; i++)
-        run->frames.none[i] = (struct frame){ jit_no_frame(vp->soft->code->jit), NO_RETURN };
-    vp->frames_limit = (uintptr_t)&run->frames.frame[1];
+    for (unsigned i = 0; i < 2 * FRAMES_SEARCH; i++)
+        run->frames[i % 2].none[i / 2] = (struct frame){ jit_no_frame(vp->soft->code->jit), NO_RETURN };
     vp->run = run;
+    run_forget_frames(vp);
+    take_frames(vp, vp->mode & MODE_USER);
     vp->lazy[LAZY_ZERO] = 0;
     run_code_unmapped(vp);
     return 0;
@@ -115,6 +140,7 @@ static void set_fetch_low(struct soft_vp *vp, uint64_t generation)
 void soft_mode_changed(struct soft_vp *vp)
 {
     uint64_t signature = vp->cr0 ^ vp->cr4 << 32 ^ vp->efer << 20;
+    uint32_t was = vp->mode;
     bool code64;
 
     vp->mode = mode_of(vp);
@@ -124,6 +150,7 @@ void soft_mode_changed(struct soft_vp *vp)
     mmu_select_set(vp);
     if (!vp->run)
         return;
+    frames_of_mode(vp, was);
     set_fetch_low(vp, vp->fetch_low >> 1);
     vp->jump_tag = vp->run->gen << 12 | vp->mode;
     if (vp->run->signature != signature) {
@@ -206,12 +233,16 @@ void run_code_switched(struct soft_vp *vp)
 /* Forget all, if one would return to this page. */
 static void drop_frames(struct soft_vp *vp, uint64_t page)
 {
-    const struct frame *f = (const struct frame *)(uintptr_t)vp->frames;
+    vp->run->frames[!!(vp->mode & MODE_USER)].top = vp->frames;
+    for (unsigned user = 0; user < 2; user++) {
+        const struct frames *of = &vp->run->frames[user];
+        const struct frame *f = (const struct frame *)(uintptr_t)of->top;
 
-    for (; f < vp->run->frames.none; f++) {
-        if (f->rip - page < PAGE_SIZE) {
-            run_forget_frames(vp);
-            return;
+        for (; f < of->none; f++) {
+            if (f->rip - page < PAGE_SIZE) {
+                run_forget_frames(vp);
+                return;
+            }
         }
     }
 }
