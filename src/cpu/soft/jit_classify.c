@@ -444,6 +444,8 @@ static bool map_0f(struct jit_insn *u, uint32_t mode)
     unsigned rep = in->prefixes & PFX_REP ? OPC_F3 : 0;
 
     switch (op) {
+    case 0x0d: /* PREFETCHW */
+        return in->mod != 3 && special(u, emit_nothing, 0);
     case 0x18 ... 0x1f: return special(u, emit_nothing, 0);
     case 0x40 ... 0x4f:
         u->reads = true;

@@ -35,15 +35,10 @@ void jit_page(struct xlate *t, unsigned slot, unsigned size, bool write)
     flags_lost(t);
 }
 
-static void push_pop(struct asm_buf *a, unsigned opcode, unsigned reg)
-{
-    asm_8(a, opcode | reg);
-}
-
 static void restore(struct asm_buf *a)
 {
-    push_pop(a, 0x58, H_RDX);
-    push_pop(a, 0x58, H_RCX);
+    jit_pop(a, H_RDX);
+    jit_pop(a, H_RCX);
 }
 
 /* R11 is an address, RAX a slot (from RBP). */
@@ -54,8 +49,8 @@ void jit_put_page_miss(struct asm_buf *a, struct jit_common *c, unsigned k, bool
     uint8_t *retry, *miss, *all, *done;
 
     c->miss[MISS_PAGE][write][k] = asm_here(a);
-    push_pop(a, 0x50, H_RCX);
-    push_pop(a, 0x50, H_RDX);
+    jit_push(a, H_RCX);
+    jit_push(a, H_RDX);
     asm_op(a, X_MOV_RM, H_RCX, rm_reg(H_RAX), 0);
     retry = a->p;
     jit_look_up(a, table, 1u << k);
