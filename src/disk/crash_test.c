@@ -26,12 +26,16 @@ struct kind {
     uint32_t block;
 };
 
-static unsigned runs(unsigned usual)
-{
-    const char *n = getenv("CRASH_RUNS");
-
-    return n ? (unsigned)strtoul(n, NULL, 10) : usual;
-}
+static const struct kind
+    vhdx_dynamic = { DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB },
+    vhdx_diff = { DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB },
+    vhdx_diff_of_pages = { DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 60 * MIB, MIB },
+    vhdx_fixed = { DISK_FMT_VHDX, DISK_LAYOUT_FIXED, 3 * MIB, MIB },
+    vhd_dynamic = { DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
+    vhd_dynamic_that_grows = { DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 320 * 256 * KIB, 256 * KIB },
+    vhd_diff = { DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
+    vhd_diff_of_large_blocks = { DISK_FMT_VHD, DISK_LAYOUT_DIFF, 5 * MIB, 2 * MIB },
+    vhd_fixed = { DISK_FMT_VHD, DISK_LAYOUT_FIXED, 3 * MIB, 64 * KIB };
 
 /* ---- a parent: some sectors hold a pattern --------------------------------------------------- */
 
@@ -178,36 +182,53 @@ static unsigned look_again(struct bench *b, struct crash_file *f, struct model *
     return wrong;
 }
 
-static void one_run(struct bench *b, const struct kind *k, uint64_t seed)
-{
+/* What a run has: a file that can crash with an empty image in it, and the model of its content. */
+struct rig {
     struct rng rng;
     struct model m;
-    struct crash_file *f = crash_file_new(b->io, seed * 31 + 7);
+    struct crash_file *f;
+};
 
-    rng_init(&rng, seed);
-    crash_file_disk(f)->loop = b->loop;
-    lay_out(b, crash_file_disk(f), k);
-    model_over(&m, k, &rng);
-    m.stop_on_err = true;
+static void rig_init(struct rig *t, struct bench *b, const struct kind *k, uint64_t seed,
+                     uint64_t file_seed)
+{
+    t->f = crash_file_new(b->io, file_seed);
+    rng_init(&t->rng, seed);
+    crash_file_disk(t->f)->loop = b->loop;
+    lay_out(b, crash_file_disk(t->f), k);
+    model_over(&t->m, k, &t->rng);
+    t->m.stop_on_err = true;
+}
+
+static void rig_done(struct rig *t)
+{
+    model_done(&t->m);
+    crash_file_free(t->f);
+}
+
+static void one_run(struct bench *b, const struct kind *k, uint64_t seed)
+{
+    struct rig t;
+
+    rig_init(&t, b, k, seed, seed * 31 + 7);
     for (unsigned life = 0; life < 4; life++) {
-        struct disk *d = open_over(b, crash_file_reopen(f, false), k);
+        struct disk *d = open_over(b, crash_file_reopen(t.f, false), k);
         if (!d)
             break;
-        bool crash = rng_below(&rng, 4) != 0;
+        bool crash = rng_below(&t.rng, 4) != 0;
         if (crash)
-            crash_file_arm(f, 1 + rng_below(&rng, 300));
-        model_run(&m, d, (unsigned)(20 + rng_below(&rng, 150)));
-        EXPECT_EQ(m.err, 0);
+            crash_file_arm(t.f, 1 + rng_below(&t.rng, 300));
+        model_run(&t.m, d, (unsigned)(20 + rng_below(&t.rng, 150)));
+        EXPECT_EQ(t.m.err, 0);
         int r = disk_close(d, &b->err);
-        EXPECT(r == 0 || crash_file_crashed(f));
-        bool crashed = crash_file_crashed(f);
-        if (look_again(b, f, &m, k, !crashed)) {
+        EXPECT(r == 0 || crash_file_crashed(t.f));
+        bool crashed = crash_file_crashed(t.f);
+        if (look_again(b, t.f, &t.m, k, !crashed)) {
             test_fail(__FILE__, __LINE__, "seed %llu, life %u", (unsigned long long)seed, life);
             break;
         }
     }
-    model_done(&m);
-    crash_file_free(f);
+    rig_done(&t);
 }
 
 /* ---- requests that fail ---------------------------------------------------------------------- */
@@ -223,34 +244,27 @@ static void settle(struct crash_file *f)
 static void one_failure(struct bench *b, const struct kind *k, uint64_t seed)
 {
     static const int errs[] = { -EIO, -ENOSPC };
-    struct rng rng;
-    struct model m;
-    struct crash_file *f = crash_file_new(b->io, seed * 13 + 5);
+    struct rig t;
 
-    rng_init(&rng, seed);
-    crash_file_disk(f)->loop = b->loop;
-    lay_out(b, crash_file_disk(f), k);
-    model_over(&m, k, &rng);
-    m.stop_on_err = true;
+    rig_init(&t, b, k, seed, seed * 13 + 5);
     for (unsigned life = 0; life < 4; life++) {
-        struct disk *d = open_over(b, crash_file_reopen(f, false), k);
+        struct disk *d = open_over(b, crash_file_reopen(t.f, false), k);
         if (!d)
             break;
-        crash_file_fail(f, 1 + rng_below(&rng, 200), errs[rng_below(&rng, 2)]);
-        if (rng_below(&rng, 2))
-            crash_file_arm(f, 1 + rng_below(&rng, 400));
+        crash_file_fail(t.f, 1 + rng_below(&t.rng, 200), errs[rng_below(&t.rng, 2)]);
+        if (rng_below(&t.rng, 2))
+            crash_file_arm(t.f, 1 + rng_below(&t.rng, 400));
         for (unsigned i = 0; i < 3; i++) /* the guest does not give up at the first error */
-            model_run(&m, d, (unsigned)(20 + rng_below(&rng, 80)));
-        EXPECT_EQ(m.err, 0);
+            model_run(&t.m, d, (unsigned)(20 + rng_below(&t.rng, 80)));
+        EXPECT_EQ(t.m.err, 0);
         (void)disk_close(d, &b->err); /* may fail, too */
-        settle(f);
-        if (look_again(b, f, &m, k, false)) {
+        settle(t.f);
+        if (look_again(b, t.f, &t.m, k, false)) {
             test_fail(__FILE__, __LINE__, "seed %llu, life %u", (unsigned long long)seed, life);
             break;
         }
     }
-    model_done(&m);
-    crash_file_free(f);
+    rig_done(&t);
 }
 
 /* ---- compacting and resizing ----------------------------------------------------------------- */
@@ -289,43 +303,37 @@ static int do_job(struct bench *b, struct disk *d, const struct kind *k, struct 
 
 static void one_job(struct bench *b, const struct kind *k, uint64_t seed)
 {
-    struct rng rng;
-    struct model m;
-    struct crash_file *f = crash_file_new(b->io, seed * 17 + 3);
+    struct rig t;
 
-    rng_init(&rng, seed);
-    crash_file_disk(f)->loop = b->loop;
-    lay_out(b, crash_file_disk(f), k);
-    model_over(&m, k, &rng);
-    m.stop_on_err = true;
+    rig_init(&t, b, k, seed, seed * 17 + 3);
     if (k->format == DISK_FMT_VHD && k->layout == DISK_LAYOUT_FIXED)
-        crash_file_order_appends(f); /* its only footer moves to a new end */
+        crash_file_order_appends(t.f); /* its only footer moves to a new end */
     for (unsigned life = 0; life < 5; life++) {
-        struct disk *d = open_over(b, crash_file_reopen(f, false), k);
+        struct disk *d = open_over(b, crash_file_reopen(t.f, false), k);
         if (!d)
             break;
-        model_run(&m, d, (unsigned)(20 + rng_below(&rng, 60))); /* some of them are writes */
-        EXPECT_EQ(m.err, 0);
+        model_run(&t.m, d, (unsigned)(20 + rng_below(&t.rng, 60))); /* some of them are writes */
+        EXPECT_EQ(t.m.err, 0);
         uint64_t before = d->size;
-        bool fails = rng_below(&rng, 5) == 0;
+        bool fails = rng_below(&t.rng, 5) == 0;
         if (fails)
-            crash_file_fail(f, 1 + rng_below(&rng, 60), -EIO);
-        else if (rng_below(&rng, 4) != 0)
-            crash_file_arm(f, 1 + rng_below(&rng, 60));
-        int r = do_job(b, d, k, &rng);
-        bool crashed = crash_file_crashed(f) || fails;
+            crash_file_fail(t.f, 1 + rng_below(&t.rng, 60), -EIO);
+        else if (rng_below(&t.rng, 4) != 0)
+            crash_file_arm(t.f, 1 + rng_below(&t.rng, 60));
+        int r = do_job(b, d, k, &t.rng);
+        bool crashed = crash_file_crashed(t.f) || fails;
         if (r < 0 && !crashed)
             test_fail(__FILE__, __LINE__, "the job: %s", b->err.text);
         uint64_t after = d->size;
         if (!crashed) /* it goes on, changed as it is */
-            model_run(&m, d, (unsigned)rng_below(&rng, 60));
+            model_run(&t.m, d, (unsigned)rng_below(&t.rng, 60));
         r = disk_close(d, &b->err);
-        crashed = crash_file_crashed(f) || fails;
+        crashed = crash_file_crashed(t.f) || fails;
         EXPECT(r == 0 || crashed);
         if (fails)
-            settle(f);
-        unsigned wrong = look_again(b, f, &m, k, !crashed);
-        if (!wrong && (d = open_over(b, crash_file_reopen(f, true), k)) != NULL) {
+            settle(t.f);
+        unsigned wrong = look_again(b, t.f, &t.m, k, !crashed);
+        if (!wrong && (d = open_over(b, crash_file_reopen(t.f, true), k)) != NULL) {
             /* Without a crash the size is the new one; with one, either. */
             if (crashed ? d->size < MIN(before, k->size) : d->size != after)
                 wrong++;
@@ -338,15 +346,17 @@ static void one_job(struct bench *b, const struct kind *k, uint64_t seed)
             break;
         }
     }
-    model_done(&m);
-    crash_file_free(f);
+    rig_done(&t);
 }
 
-static void many_of(const struct kind *k, unsigned n,
-                    void (*one)(struct bench *b, const struct kind *k, uint64_t seed))
+/* ---- the tests ------------------------------------------------------------------------------- */
+
+static void many(void (*one)(struct bench *b, const struct kind *k, uint64_t seed),
+                 const struct kind *k, unsigned usual)
 {
     struct bench b;
-    const char *seed = getenv("CRASH_SEED");
+    const char *seed = getenv("CRASH_SEED"), *runs = getenv("CRASH_RUNS");
+    unsigned n = runs ? (unsigned)strtoul(runs, NULL, 10) : usual;
 
     bench_init(&b, DISK_IO_AUTO);
     if (seed)
@@ -356,113 +366,30 @@ static void many_of(const struct kind *k, unsigned n,
     bench_done(&b);
 }
 
-static void many(const struct kind *k, unsigned n)
-{
-    many_of(k, n, one_run);
-}
+#define MANY(name, one, kind, usual) \
+    TEST(name) \
+    { \
+        many(one, &kind, usual); \
+    }
 
-TEST(vhdx_dynamic_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(60));
-}
-
-TEST(vhdx_differencing_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(60));
-}
-
-TEST(vhdx_fixed_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_FIXED, 3 * MIB, MIB }, runs(20));
-}
-
-TEST(vhd_dynamic_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
-         runs(100));
-}
-
-TEST(vhd_differencing_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
-         runs(100));
-}
-
-TEST(vhd_differencing_of_large_blocks_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 5 * MIB, 2 * MIB }, runs(20));
-}
-
+MANY(vhdx_dynamic_survives, one_run, vhdx_dynamic, 60)
+MANY(vhdx_differencing_survives, one_run, vhdx_diff, 60)
+MANY(vhdx_fixed_survives, one_run, vhdx_fixed, 20)
+MANY(vhd_dynamic_survives, one_run, vhd_dynamic, 100)
+MANY(vhd_differencing_survives, one_run, vhd_diff, 100)
+MANY(vhd_differencing_of_large_blocks_survives, one_run, vhd_diff_of_large_blocks, 20)
 /* More than one growth step of the file, and more than one page of bitmap. */
-TEST(vhd_dynamic_that_grows_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 320 * 256 * KIB, 256 * KIB },
-         runs(12));
-}
+MANY(vhd_dynamic_that_grows_survives, one_run, vhd_dynamic_that_grows, 12)
+MANY(vhdx_differencing_of_several_pages_survives, one_run, vhdx_diff_of_pages, 20)
 
-TEST(vhdx_differencing_of_several_pages_survives)
-{
-    many(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 60 * MIB, MIB }, runs(20));
-}
+MANY(failures_of_a_dynamic_vhdx_lose_nothing, one_failure, vhdx_dynamic, 20)
+MANY(failures_of_a_differencing_vhdx_lose_nothing, one_failure, vhdx_diff, 20)
+MANY(failures_of_a_dynamic_vhd_lose_nothing, one_failure, vhd_dynamic, 25)
+MANY(failures_of_a_differencing_vhd_lose_nothing, one_failure, vhd_diff, 25)
 
-/* ---- requests that fail ---------------------------------------------------------------------- */
-
-TEST(failures_of_a_dynamic_vhdx_lose_nothing)
-{
-    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(20),
-            one_failure);
-}
-
-TEST(failures_of_a_differencing_vhdx_lose_nothing)
-{
-    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(20),
-            one_failure);
-}
-
-TEST(failures_of_a_dynamic_vhd_lose_nothing)
-{
-    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
-            runs(25), one_failure);
-}
-
-TEST(failures_of_a_differencing_vhd_lose_nothing)
-{
-    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
-            runs(25), one_failure);
-}
-
-/* ---- compacting and resizing in between ------------------------------------------------------ */
-
-TEST(jobs_on_a_dynamic_vhdx_survive)
-{
-    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DYNAMIC, 7 * MIB + 512 * 3, MIB }, runs(25),
-            one_job);
-}
-
-TEST(jobs_on_a_differencing_vhdx_survive)
-{
-    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_DIFF, 7 * MIB + 512 * 3, MIB }, runs(25),
-            one_job);
-}
-
-TEST(jobs_on_a_dynamic_vhd_survive)
-{
-    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DYNAMIC, 40 * 64 * KIB + 512, 64 * KIB },
-            runs(40), one_job);
-}
-
-TEST(jobs_on_a_differencing_vhd_survive)
-{
-    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_DIFF, 40 * 64 * KIB + 512, 64 * KIB },
-            runs(40), one_job);
-}
-
-TEST(jobs_on_a_fixed_vhdx_survive)
-{
-    many_of(&(struct kind){ DISK_FMT_VHDX, DISK_LAYOUT_FIXED, 3 * MIB, MIB }, runs(20), one_job);
-}
-
-TEST(jobs_on_a_fixed_vhd_survive)
-{
-    many_of(&(struct kind){ DISK_FMT_VHD, DISK_LAYOUT_FIXED, 3 * MIB, 64 * KIB }, runs(20), one_job);
-}
+MANY(jobs_on_a_dynamic_vhdx_survive, one_job, vhdx_dynamic, 25)
+MANY(jobs_on_a_differencing_vhdx_survive, one_job, vhdx_diff, 25)
+MANY(jobs_on_a_dynamic_vhd_survive, one_job, vhd_dynamic, 40)
+MANY(jobs_on_a_differencing_vhd_survive, one_job, vhd_diff, 40)
+MANY(jobs_on_a_fixed_vhdx_survive, one_job, vhdx_fixed, 20)
+MANY(jobs_on_a_fixed_vhd_survive, one_job, vhd_fixed, 20)
