@@ -75,6 +75,18 @@ def busybox(arch="amd64"):
     return os.path.join(fetched("busybox-" + arch), "busybox")
 
 
+def on_host(*args):
+    """The lines that the guest's own busybox prints on the host for 'sh ARGS', in an empty folder."""
+    with tempfile.TemporaryDirectory() as d:
+        bb = busybox()
+        subprocess.run([bb, "--install", "-s", d], check=True)
+        work = os.path.join(d, "work")
+        os.mkdir(work)
+        r = subprocess.run([bb, "sh", *args], cwd=work, capture_output=True, text=True,
+                           env={"PATH": d}, check=True)
+        return r.stdout.splitlines()
+
+
 def host_programs(*names):
     """Programs of the host with the libraries that they need, as 'files' of a guest."""
     pairs = []
@@ -205,6 +217,13 @@ class Guest:
                 raise Failed(f"'{pattern}' did not come in time")
             if not self._take(min(end - time.monotonic(), 1)):
                 raise Failed(f"'{pattern}' did not come, the run ended with {self.p.wait()}")
+
+    def between(self, begin, end):
+        """The lines of the console after the next line 'begin' and before the line 'end'."""
+        self.expect(rf"^{begin}\n")
+        start = self.seen
+        m = self.expect(rf"^{end}\n")
+        return self.text[start:m.start()].splitlines()
 
     def send(self, text):
         data = text.encode()

@@ -1,12 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A boot to power-off, and some work of programs on the way, with translator and interpreter in lock-step."""
-import os
 import re
-import subprocess
-import tempfile
 
-from guest import Guest, busybox, main, variants
+from guest import Guest, main, on_host, variants
 
 WORK = r'''
 words() { awk 'BEGIN { x = 1; for (i = 0; i < 300; i++) { x = (x * 16807) % 2147483647; printf "%08x w%d\n", x, x % 97 } }'; }
@@ -19,26 +16,12 @@ floats | md5sum
 '''
 
 
-def on_host(script):
-    with tempfile.TemporaryDirectory() as d:
-        bb = busybox()
-        subprocess.run([bb, "--install", "-s", d], check=True)
-        work = os.path.join(d, "work")
-        os.mkdir(work)
-        r = subprocess.run([bb, "sh", "-c", script], cwd=work, capture_output=True, text=True,
-                           env={"PATH": d}, check=True)
-        return r.stdout.splitlines()
-
-
 @variants("lockstep_{}", [("cloud-amd64",)])
 def lockstep(t, flavour):
-    want = on_host(WORK)
+    want = on_host("-c", WORK)
     g = Guest(t, flavour, "cd /tmp; dmesg -n 1; echo BEGIN\n" + WORK + "echo END\n", modules=[],
               args=["--soft-mode", "lockstep"], seconds=600)
-    g.expect(r"^BEGIN\n")
-    begin = g.seen
-    g.expect(r"^END\n")
-    got = [line for line in g.text[begin:g.seen].splitlines() if line != "END"]
+    got = g.between("BEGIN", "END")
     g.ends(0)
     g.no_complaints()
     t.check(f"{len(want)} results as on the host", got == want and len(want) == 4)
