@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* disk.c - the one checked door to all disks, splitting, blocking helpers.
+/* disk.c - the one checked door to all disks, lists, splitting, blocking helpers.
  *
  * Called by everybody above; calls a layer through its disk_ops.  See disk.h, layer.h. */
 #include "disk/disk.h"
@@ -124,6 +124,41 @@ uint64_t iov_len(const struct iovec *iov, unsigned n_iov)
     for (unsigned i = 0; i < n_iov; i++)
         n += iov[i].iov_len;
     return n;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+void rq_list_add(struct rq_list *l, struct disk_rq *rq)
+{
+    if (!l->first)
+        l->last = &l->first;
+    rq->next = NULL;
+    *l->last = rq;
+    l->last = &rq->next;
+}
+
+struct rq_list rq_list_take(struct rq_list *l)
+{
+    struct rq_list all = *l;
+
+    *l = (struct rq_list){ 0 };
+    return all;
+}
+
+void rq_list_finish(struct rq_list *l, int err)
+{
+    for (struct disk_rq *rq = rq_list_take(l).first, *next; rq; rq = next) {
+        next = rq->next;
+        disk_finish(rq, err);
+    }
+}
+
+void rq_list_resume(struct rq_list *l, struct disk *d)
+{
+    for (struct disk_rq *rq = rq_list_take(l).first, *next; rq; rq = next) {
+        next = rq->next;
+        d->ops->submit(d, rq);
+    }
 }
 
 /* ---- splitting ------------------------------------------------------------------------------- */
@@ -262,6 +297,15 @@ int disk_rw_sync(struct disk *d, enum disk_op op, uint64_t off, void *buf, uint6
         len -= n;
     } while (len);
     return 0;
+}
+
+int disk_begin_sync(struct disk *d)
+{
+    struct sync_rq s = { .rq = { .op = DISK_DISCARD, .done = sync_done } };
+
+    d->ops->submit(d, &s.rq); /* disk_submit() would not pass on a request of nothing */
+    loop_run_until(d->loop, &s.done);
+    return s.err;
 }
 
 int disk_read_sync(struct disk *d, uint64_t off, void *buf, uint64_t len)

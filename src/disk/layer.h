@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* layer.h - what the layers of src/disk share: splitting requests, slicing buffers. */
+/* layer.h - what the layers of src/disk share: lists of requests, splitting them, slicing buffers. */
 #pragma once
 
 #include "disk/disk.h"
+
+/* Requests that wait, in the order in which they came, linked by rq->next.  All zeros: none. */
+struct rq_list {
+    struct disk_rq *first, **last;
+};
+void rq_list_add(struct rq_list *l, struct disk_rq *rq);
+struct rq_list rq_list_take(struct rq_list *l); /* all of them */
+/* Both take all at first: what one request causes may put others on the list. */
+void rq_list_finish(struct rq_list *l, int err);
+void rq_list_resume(struct rq_list *l, struct disk *d); /* they enter 'd', which kept them, again */
 
 /* A piece of a request that a layer had to split.  Comes from a free list of the engine. */
 struct disk_part {
@@ -28,6 +38,9 @@ unsigned iov_slice(const struct iovec *iov, unsigned n_iov, uint64_t skip, uint6
                    struct iovec *to);
 void iov_zero(const struct iovec *iov, unsigned n_iov, uint64_t skip, uint64_t len);
 uint64_t iov_len(const struct iovec *iov, unsigned n_iov);
+
+/* Have 'd' do what it does before its first change, by a change of nothing (blocks). */
+int disk_begin_sync(struct disk *d);
 
 /* Common facts of a layer over 'below'. */
 void disk_init_over(struct disk *d, const struct disk_ops *ops, struct disk *below);

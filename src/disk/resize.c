@@ -110,19 +110,15 @@ static int new_bat(struct vhdx *x, uint64_t n_bat, struct vhdx_region *ret, stru
 static int grow_tables(struct vhdx *x, uint64_t n_bat, struct err *err)
 {
     uint64_t *bat = calloc(n_bat, 8);
-    uint8_t *dirty = calloc(1, n_bat * 8 / VHDX_PAGE / 8 + 1);
 
-    if (!bat || !dirty) {
+    if (!bat || dirty_set_size(&x->bat_dirty, n_bat * 8 / VHDX_PAGE + 1) < 0) {
         free(bat);
-        free(dirty);
         return err_set(err, ENOMEM, "no memory for a BAT of %llu entries",
                        (unsigned long long)n_bat);
     }
     memcpy(bat, x->bat, MIN(n_bat, x->geo.n_bat) * 8);
     free(x->bat);
-    free(x->bat_is_dirty);
     x->bat = bat;
-    x->bat_is_dirty = dirty;
     return 0;
 }
 
@@ -289,11 +285,10 @@ static int resize_dynamic(struct vhd *v, uint64_t size, bool force, struct err *
     }
     if (n > v->header.n_bat) {
         uint32_t *bat = malloc((size_t)n * 4);
-        uint8_t *known = calloc(1, n), *dirty = calloc(1, n / (VHD_SECTOR / 4) / 8 + 1);
-        if (!bat || !known || !dirty) {
+        uint8_t *known = calloc(1, n);
+        if (!bat || !known || dirty_set_size(&v->bat_dirty, n / (VHD_SECTOR / 4) + 1) < 0) {
             free(bat);
             free(known);
-            free(dirty);
             return err_set(err, ENOMEM, "no memory for a table of %u blocks", n);
         }
         memset(bat, 0xff, (size_t)n * 4);
@@ -301,15 +296,12 @@ static int resize_dynamic(struct vhd *v, uint64_t size, bool force, struct err *
         if ((r = longer_table(v, n, err)) < 0) {
             free(bat);
             free(known);
-            free(dirty);
             return r;
         }
         free(v->bat);
         free(v->block_known);
-        free(v->bat_is_dirty);
         v->bat = bat;
         v->block_known = known;
-        v->bat_is_dirty = dirty;
     }
     v->footer.size = size;
     vhd_geometry(size, &v->footer.cyls, &v->footer.heads, &v->footer.sectors);

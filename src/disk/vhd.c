@@ -334,12 +334,8 @@ static int vhd_close(struct disk *d, struct err *err)
     free(v->loc_absolute);
     free(v->bat);
     free(v->block_known);
-    free(v->bat_dirty);
-    free(v->bat_is_dirty);
-    free(v->c.snap);
-    free(v->c.apply);
-    free(v->c.apply_iov);
-    free(v->c.pinned);
+    dirty_set_done(&v->bat_dirty);
+    batch_done(&v->c.batch);
     free(v);
     return r < 0 ? r : r2;
 }

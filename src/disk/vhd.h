@@ -14,7 +14,9 @@
 #pragma once
 
 #include "disk/bitmap.h"
+#include "disk/dirty.h"
 #include "disk/disk.h"
+#include "disk/layer.h"
 #include "disk/vhd_meta.h"
 
 enum { VHD_B_KNOWN = 1, VHD_B_FULL = 2 }; /* per block of a dynamic disk: is its bitmap all ones? */
@@ -35,9 +37,7 @@ struct vhd {
     uint32_t *bat;      /* host order */
     uint8_t *block_known;
     struct bm_cache bits;
-    uint32_t *bat_dirty; /* numbers of 512-byte sectors of the table */
-    uint8_t *bat_is_dirty;
-    size_t n_bat_dirty, bat_dirty_room;
+    struct dirty_set bat_dirty; /* 512-byte sectors of the table */
     bool need_order;
 
     uint64_t end;          /* of the last block, or of the metadata */
@@ -49,23 +49,17 @@ struct vhd {
     uint8_t footer_sector[VHD_FOOTER_SIZE] __attribute__((aligned(512)));
 
     enum vhd_phase phase;
-    struct disk_rq *parked, **parked_last;
-    struct disk_rq *flushes, **flushes_last;
+    struct rq_list parked;  /* changes that wait for VHD_OPEN */
+    struct rq_list flushes; /* wait for the next commit */
 
     struct vhd_commit {
         bool running, more;
         unsigned step;
-        struct disk_rq *waiters;
+        struct rq_list waiters; /* of this round */
         struct disk_rq rq;
         struct iovec iov;
-        uint8_t *snap;
-        size_t unit; /* bytes of a piece: a bitmap or a sector of the table */
-        struct disk_rq *apply;
-        struct iovec *apply_iov;
-        struct bm_page **pinned;
-        size_t room, n, n_applying, n_pinned;
+        struct batch batch; /* of bitmaps and sectors of the table */
         uint64_t size_at_flush;
-        int err;
     } c;
 };
 

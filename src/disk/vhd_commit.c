@@ -65,41 +65,21 @@ int vhd_alloc(struct vhd *v, uint64_t *ret)
 
 int vhd_bat_set(struct vhd *v, uint64_t block, uint32_t entry)
 {
-    uint32_t s = (uint32_t)(block / ENTRIES);
+    int r = dirty_set_add(&v->bat_dirty, (uint32_t)(block / ENTRIES));
 
-    if (!(v->bat_is_dirty[s / 8] >> s % 8 & 1)) {
-        if (v->n_bat_dirty == v->bat_dirty_room) {
-            size_t room = MAX(v->bat_dirty_room * 2, 64u);
-            uint32_t *d = realloc(v->bat_dirty, room * sizeof *d);
-            if (!d)
-                return -ENOMEM;
-            v->bat_dirty = d;
-            v->bat_dirty_room = room;
-        }
-        v->bat_dirty[v->n_bat_dirty++] = s;
-        v->bat_is_dirty[s / 8] |= (uint8_t)(1u << s % 8);
-    }
-    v->bat[block] = entry;
-    return 0;
+    if (r == 0)
+        v->bat[block] = entry;
+    return r;
 }
 
 static bool pieces_dirty(const struct vhd *v)
 {
-    return v->n_bat_dirty || v->bits.n_dirty;
+    return v->bat_dirty.n || v->bits.n_dirty;
 }
 
 bool vhd_is_dirty(const struct vhd *v)
 {
     return pieces_dirty(v) || v->c.running;
-}
-
-static void park(struct disk_rq **first, struct disk_rq ***last, struct disk_rq *rq)
-{
-    if (!*first)
-        *last = first;
-    rq->next = NULL;
-    **last = rq;
-    *last = &rq->next;
 }
 
 /* ---- begin ----------------------------------------------------------------------------------- */
@@ -119,19 +99,12 @@ static void step_io(struct vhd *v, enum disk_op op, uint64_t off, void *buf, uin
 
 static void begin_end(struct vhd *v, int err)
 {
-    struct disk_rq *rq = v->parked;
-
-    v->parked = NULL;
     v->phase = err ? VHD_IDLE : VHD_OPEN;
-    while (rq) {
-        struct disk_rq *next = rq->next;
-        if (err)
-            disk_finish(rq, err);
-        else
-            v->disk.ops->submit(&v->disk, rq);
-        rq = next;
-    }
-    if (v->flushes && !v->c.running)
+    if (err)
+        rq_list_finish(&v->parked, err);
+    else
+        rq_list_resume(&v->parked, &v->disk);
+    if (v->flushes.first && !v->c.running)
         commit_start(v);
 }
 
@@ -190,7 +163,7 @@ void vhd_begin(struct vhd *v, struct disk_rq *rq)
         disk_finish_soon(&v->disk, rq, -EIO);
         return;
     }
-    park(&v->parked, &v->parked_last, rq);
+    rq_list_add(&v->parked, rq);
     if (v->phase == VHD_IDLE && !v->c.running)
         begin_start(v);
 }
@@ -201,35 +174,22 @@ enum { STEP_SIZE, STEP_SNAPSHOT, STEP_APPLY, STEP_FLUSH, STEP_ANSWER, STEP_LAST 
 
 static void commit_run(struct vhd *v);
 
-static void answer(struct disk_rq **list, int err)
-{
-    struct disk_rq *rq = *list;
-
-    *list = NULL;
-    while (rq) {
-        struct disk_rq *next = rq->next;
-        disk_finish(rq, err);
-        rq = next;
-    }
-}
-
 static void commit_end(struct vhd *v, int err)
 {
     struct vhd_commit *c = &v->c;
 
     if (err && v->phase == VHD_OPEN)
         v->phase = VHD_BROKEN; /* nobody knows what is durable */
-    while (c->n_pinned)
-        c->pinned[--c->n_pinned]->pins--;
-    answer(&c->waiters, err);
+    batch_unpin(&c->batch);
+    rq_list_finish(&c->waiters, err);
     c->running = false;
     if (v->phase == VHD_BROKEN) { /* what failed is dirty no more: another round would succeed */
-        answer(&v->flushes, -EIO);
+        rq_list_finish(&v->flushes, -EIO);
         return;
     }
-    if (v->parked && v->phase == VHD_IDLE)
+    if (v->parked.first && v->phase == VHD_IDLE)
         begin_start(v);
-    else if (v->flushes)
+    else if (v->flushes.first)
         commit_start(v);
     else
         vhd_commit_if_many(v);
@@ -255,35 +215,21 @@ static void flush_file(struct vhd *v)
 
 static int make_room(struct vhd *v)
 {
-    struct vhd_commit *c = &v->c;
+    size_t unit = MAX(v->bitmap_bytes, (uint32_t)VHD_SECTOR);
+    size_t room = MIN((size_t)PIECES_MAX, MAX((size_t)(4 * MIB / unit), (size_t)16));
 
-    if (c->room)
-        return 0;
-    c->unit = MAX(v->bitmap_bytes, (uint32_t)VHD_SECTOR);
-    c->room = MIN((size_t)PIECES_MAX, MAX((size_t)(4 * MIB / c->unit), (size_t)16));
-    c->snap = aligned_alloc(VHD_SECTOR, c->room * c->unit);
-    c->apply = calloc(c->room, sizeof *c->apply);
-    c->apply_iov = calloc(c->room, sizeof *c->apply_iov);
-    c->pinned = calloc(c->room, sizeof(struct bm_page *));
-    if (c->snap && c->apply && c->apply_iov && c->pinned)
-        return 0;
-    c->room = 0;
-    return -ENOMEM;
+    return v->c.batch.room ? 0 : batch_init(&v->c.batch, v->file, unit, room);
 }
 
-static void apply_done(struct disk_rq *rq, int err);
-
-static uint8_t *snap_piece(struct vhd *v, uint64_t off, size_t len)
+static void snap_bat_sector(struct vhd *v, uint32_t sector)
 {
-    struct vhd_commit *c = &v->c;
-    uint8_t *to = c->snap + c->n * c->unit;
+    uint8_t *to = batch_add(&v->c.batch, v->header.bat_off + (uint64_t)sector * VHD_SECTOR,
+                            VHD_SECTOR);
+    uint64_t first = (uint64_t)sector * ENTRIES;
 
-    c->apply_iov[c->n] = (struct iovec){ to, len };
-    c->apply[c->n] = (struct disk_rq){ .op = DISK_WRITE, .off = off, .len = len,
-                                       .iov = &c->apply_iov[c->n], .n_iov = 1,
-                                       .done = apply_done, .ctx = v };
-    c->n++;
-    return to;
+    memset(to, 0xff, VHD_SECTOR);
+    for (uint64_t i = first; i < MIN(first + ENTRIES, (uint64_t)v->header.n_bat); i++)
+        put_be32(to + (i - first) * 4, v->bat[i]);
 }
 
 /* Bitmaps first: of what does not fit, the table's sectors are left for the next round, so that no
@@ -291,52 +237,25 @@ static uint8_t *snap_piece(struct vhd *v, uint64_t off, size_t len)
 static void snapshot(struct vhd *v)
 {
     struct vhd_commit *c = &v->c;
-    struct bm_page *p;
 
-    c->n = 0;
-    while (c->n < c->room && (p = bm_take_dirty(&v->bits))) {
-        memcpy(snap_piece(v, p->file_off, v->bitmap_bytes), p->data, v->bitmap_bytes);
-        p->pins++;
-        c->pinned[c->n_pinned++] = p;
-    }
-    while (c->n < c->room && v->n_bat_dirty) {
-        uint32_t s = v->bat_dirty[--v->n_bat_dirty];
-        uint8_t *to = snap_piece(v, v->header.bat_off + (uint64_t)s * VHD_SECTOR, VHD_SECTOR);
-        uint64_t first = (uint64_t)s * ENTRIES;
-        memset(to, 0xff, VHD_SECTOR);
-        for (uint64_t i = first; i < MIN(first + ENTRIES, (uint64_t)v->header.n_bat); i++)
-            put_be32(to + (i - first) * 4, v->bat[i]);
-        v->bat_is_dirty[s / 8] &= (uint8_t)~(1u << s % 8);
-    }
+    c->batch.n = 0;
+    batch_add_bitmaps(&c->batch, &v->bits);
+    while (c->batch.n < c->batch.room && v->bat_dirty.n)
+        snap_bat_sector(v, dirty_set_take(&v->bat_dirty));
     c->more = pieces_dirty(v);
     if (!c->more)
         v->need_order = false;
-    TRACE("disk", "vhd_commit", "%zu pieces%s", c->n, c->more ? ", more" : "");
+    TRACE("disk", "vhd_commit", "%zu pieces%s", c->batch.n, c->more ? ", more" : "");
 }
 
-static void apply_done(struct disk_rq *rq, int err)
+static void batch_written(struct batch *b, int err)
 {
-    struct vhd *v = rq->ctx;
-    struct vhd_commit *c = &v->c;
+    struct vhd *v = container_of(b, struct vhd, c.batch);
 
     if (err)
-        c->err = err;
-    if (--c->n_applying)
-        return;
-    if (c->err)
-        commit_end(v, c->err);
+        commit_end(v, err);
     else
         commit_run(v);
-}
-
-static void apply(struct vhd *v)
-{
-    struct vhd_commit *c = &v->c;
-
-    c->n_applying = c->n;
-    c->err = 0;
-    for (size_t i = 0; i < c->n; i++)
-        disk_submit(v->file, &c->apply[i]);
 }
 
 static void commit_run(struct vhd *v)
@@ -368,14 +287,13 @@ static void commit_run(struct vhd *v)
         __attribute__((fallthrough));
     case STEP_APPLY:
         c->step = STEP_FLUSH;
-        apply(v);
+        batch_write(&c->batch, batch_written);
         return;
     case STEP_FLUSH:
         flush_file(v);
         return;
     case STEP_ANSWER:
-        while (c->n_pinned)
-            c->pinned[--c->n_pinned]->pins--;
+        batch_unpin(&c->batch);
         if (c->more) {
             c->step = STEP_SIZE;
             commit_run(v);
@@ -393,8 +311,7 @@ static void commit_start(struct vhd *v)
     struct vhd_commit *c = &v->c;
 
     c->running = true;
-    c->waiters = v->flushes;
-    v->flushes = NULL;
+    c->waiters = rq_list_take(&v->flushes);
     c->step = STEP_SIZE;
     c->more = false;
     if (pieces_dirty(v) && make_room(v) < 0)
@@ -409,7 +326,7 @@ void vhd_flush(struct vhd *v, struct disk_rq *rq)
         disk_finish_soon(&v->disk, rq, v->disk.read_only ? 0 : -EIO);
         return;
     }
-    park(&v->flushes, &v->flushes_last, rq);
+    rq_list_add(&v->flushes, rq);
     if (!v->c.running && v->phase != VHD_BEGINNING)
         commit_start(v);
 }
@@ -417,7 +334,7 @@ void vhd_flush(struct vhd *v, struct disk_rq *rq)
 void vhd_commit_if_many(struct vhd *v)
 {
     if (v->phase == VHD_OPEN && !v->c.running &&
-        v->n_bat_dirty + v->bits.n_dirty >= DIRTY_MANY)
+        v->bat_dirty.n + v->bits.n_dirty >= DIRTY_MANY)
         commit_start(v);
 }
 
@@ -464,27 +381,10 @@ int vhd_shut(struct vhd *v, struct err *err)
     return vhd_end_footer(v, err);
 }
 
-struct begin_wait {
-    struct disk_rq rq;
-    bool done;
-    int err;
-};
-
-static void begin_wait_done(struct disk_rq *rq, int err)
-{
-    struct begin_wait *w = container_of(rq, struct begin_wait, rq);
-
-    w->err = err;
-    w->done = true;
-}
-
 int vhd_begin_sync(struct vhd *v, struct err *err)
 {
-    struct begin_wait w = { .rq = { .op = DISK_DISCARD, .done = begin_wait_done } };
-
     if (v->phase == VHD_OPEN || v->footer.type == VHD_FIXED)
         return 0;
-    vhd_begin(v, &w.rq);
-    loop_run_until(v->disk.loop, &w.done);
-    return w.err < 0 ? err_errno(err, -w.err, "the file could not be prepared for writing") : 0;
+    int r = disk_begin_sync(&v->disk);
+    return r < 0 ? err_errno(err, -r, "the file could not be prepared for writing") : 0;
 }

@@ -86,8 +86,7 @@ static int load_bat(struct vhd *v, struct err *err)
 
     v->bat = malloc(bytes);
     v->block_known = calloc(1, v->header.n_bat);
-    v->bat_is_dirty = calloc(1, bytes / VHD_SECTOR / 8 + 1);
-    if (!v->bat || !v->block_known || !v->bat_is_dirty)
+    if (!v->bat || !v->block_known || dirty_set_size(&v->bat_dirty, bytes / VHD_SECTOR + 1) < 0)
         return err_set(err, ENOMEM, "no memory for a table of %u blocks", v->header.n_bat);
     for (uint64_t at = 0; at < bytes && r == 0; at += MIB)
         r = disk_read_sync(v->file, v->header.bat_off + at, (uint8_t *)v->bat + at,

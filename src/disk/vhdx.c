@@ -507,18 +507,14 @@ static int vhdx_close(struct disk *d, struct err *err)
     vhdx_locator_done(&v->locator);
     vhdx_replay_done(&v->replay);
     free(v->bat);
-    free(v->bat_dirty);
-    free(v->bat_is_dirty);
+    dirty_set_done(&v->bat_dirty);
     free(v->free.e);
     free(v->holes.e);
     free(v->freed.e);
     free(v->punch.e);
     free(v->c.entry);
-    free(v->c.snap);
     free(v->c.pages);
-    free(v->c.pinned);
-    free(v->c.apply);
-    free(v->c.apply_iov);
+    batch_done(&v->c.batch);
     free(v);
     return r < 0 ? r : r2;
 }

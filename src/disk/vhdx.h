@@ -14,7 +14,9 @@
 #pragma once
 
 #include "disk/bitmap.h"
+#include "disk/dirty.h"
 #include "disk/disk.h"
+#include "disk/layer.h"
 #include "disk/vhdx_meta.h"
 
 struct vhdx_extent {
@@ -46,9 +48,7 @@ struct vhdx {
 
     uint64_t *bat; /* host order */
     struct bm_cache bits;
-    uint32_t *bat_dirty; /* page numbers */
-    uint8_t *bat_is_dirty; /* a bit a page */
-    size_t n_bat_dirty, bat_dirty_room;
+    struct dirty_set bat_dirty; /* pages */
     bool need_order;
 
     /* space */
@@ -65,23 +65,21 @@ struct vhdx {
     unsigned flying[2], epoch;
 
     enum vhdx_phase phase;
-    struct disk_rq *parked, **parked_last; /* writes that wait for VHDX_OPEN */
-    struct disk_rq *flushes, **flushes_last; /* wait for the next commit */
+    struct rq_list parked;  /* changes that wait for VHDX_OPEN */
+    struct rq_list flushes; /* wait for the next commit */
 
     struct vhdx_commit {
         bool running;
         unsigned step;
-        struct disk_rq *waiters; /* of this round */
+        struct rq_list waiters; /* of this round */
         struct disk_rq rq;
         struct iovec iov[2];
-        uint8_t *entry, *snap;
-        struct vhdx_log_page *pages;
-        struct disk_rq *apply;
-        struct iovec *apply_iov;
-        struct bm_page **pinned;
-        size_t room, n_pages, n_applying, n_pinned, next_hole, n_freed;
+        uint8_t *entry;
+        struct vhdx_log_page *pages; /* of the entry: as in the batch */
+        struct batch batch;
+        size_t next_hole, n_freed;
+        uint32_t n_before_wrap; /* bytes of the entry that are written, when it wraps */
         bool more; /* dirty pages were left over */
-        int err;
         uint64_t size_at_flush;
         uint32_t applied_at_flush;
     } c;

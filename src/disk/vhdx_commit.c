@@ -27,41 +27,21 @@
 
 int vhdx_bat_set(struct vhdx *v, uint64_t index, uint64_t entry)
 {
-    uint32_t page = (uint32_t)(index / BAT_A_PAGE);
+    int r = dirty_set_add(&v->bat_dirty, (uint32_t)(index / BAT_A_PAGE));
 
-    if (!(v->bat_is_dirty[page / 8] >> page % 8 & 1)) {
-        if (v->n_bat_dirty == v->bat_dirty_room) {
-            size_t room = MAX(v->bat_dirty_room * 2, 64u);
-            uint32_t *d = realloc(v->bat_dirty, room * sizeof *d);
-            if (!d)
-                return -ENOMEM;
-            v->bat_dirty = d;
-            v->bat_dirty_room = room;
-        }
-        v->bat_dirty[v->n_bat_dirty++] = page;
-        v->bat_is_dirty[page / 8] |= (uint8_t)(1u << page % 8);
-    }
-    v->bat[index] = entry;
-    return 0;
+    if (r == 0)
+        v->bat[index] = entry;
+    return r;
 }
 
 static bool pages_dirty(const struct vhdx *v)
 {
-    return v->n_bat_dirty || v->bits.n_dirty;
+    return v->bat_dirty.n || v->bits.n_dirty;
 }
 
 bool vhdx_is_dirty(const struct vhdx *v)
 {
     return pages_dirty(v) || v->c.running;
-}
-
-static void park(struct disk_rq **first, struct disk_rq ***last, struct disk_rq *rq)
-{
-    if (!*first)
-        *last = first;
-    rq->next = NULL;
-    **last = rq;
-    *last = &rq->next;
 }
 
 /* ---- begin ----------------------------------------------------------------------------------- */
@@ -96,19 +76,12 @@ static void next_header(struct vhdx *v)
 
 static void begin_end(struct vhdx *v, int err)
 {
-    struct disk_rq *rq = v->parked;
-
-    v->parked = NULL;
     v->phase = err ? VHDX_IDLE : VHDX_OPEN;
-    while (rq) {
-        struct disk_rq *next = rq->next;
-        if (err)
-            disk_finish(rq, err);
-        else
-            v->disk.ops->submit(&v->disk, rq);
-        rq = next;
-    }
-    if (v->flushes && !v->c.running)
+    if (err)
+        rq_list_finish(&v->parked, err);
+    else
+        rq_list_resume(&v->parked, &v->disk);
+    if (v->flushes.first && !v->c.running)
         commit_start(v);
 }
 
@@ -195,7 +168,7 @@ void vhdx_begin(struct vhdx *v, struct disk_rq *rq)
         disk_finish_soon(&v->disk, rq, -EIO);
         return;
     }
-    park(&v->parked, &v->parked_last, rq);
+    rq_list_add(&v->parked, rq);
     if (v->phase == VHDX_BEGINNING || v->c.running)
         return; /* a flush in flight starts it when it is done */
     v->phase = VHDX_BEGINNING;
@@ -211,42 +184,24 @@ enum { STEP_SIZE, STEP_FIRST_FLUSH, STEP_ENTRY, STEP_ENTRY_REST, STEP_ENTRY_DONE
 
 static void commit_run(struct vhdx *v);
 
-static void unpin(struct vhdx *v)
-{
-    while (v->c.n_pinned)
-        v->c.pinned[--v->c.n_pinned]->pins--;
-}
-
-static void answer(struct disk_rq **list, int err)
-{
-    struct disk_rq *rq = *list;
-
-    *list = NULL;
-    while (rq) {
-        struct disk_rq *next = rq->next;
-        disk_finish(rq, err);
-        rq = next;
-    }
-}
-
 static void commit_end(struct vhdx *v, int err)
 {
     /* After a failed commit nobody knows what is durable: no more changes until reopened. */
     if (err && v->phase == VHDX_OPEN)
         v->phase = VHDX_BROKEN;
-    unpin(v);
-    answer(&v->c.waiters, err);
+    batch_unpin(&v->c.batch);
+    rq_list_finish(&v->c.waiters, err);
     v->c.running = false;
     if (v->phase == VHDX_BROKEN) { /* what failed is dirty no more: another round would succeed */
-        answer(&v->flushes, -EIO);
+        rq_list_finish(&v->flushes, -EIO);
         return;
     }
-    if (v->parked && v->phase == VHDX_IDLE) {
+    if (v->parked.first && v->phase == VHDX_IDLE) {
         v->phase = VHDX_BEGINNING;
         v->c.step = 0;
         v->c.next_hole = 0;
         begin_run(v);
-    } else if (v->flushes) {
+    } else if (v->flushes.first) {
         commit_start(v);
     } else {
         vhdx_commit_if_many(v);
@@ -277,48 +232,27 @@ static void flush_file(struct vhdx *v)
 static int make_room(struct vhdx *v)
 {
     struct vhdx_commit *c = &v->c;
-
-    if (c->room)
-        return 0;
     uint32_t most = v->hdr.log_len / VHDX_PAGE;
-    c->room = MIN((size_t)PAGES_MAX, (size_t)(most - most / 64 - 6));
-    c->entry = aligned_alloc(VHDX_PAGE, vhdx_log_entry_size(c->room));
-    c->snap = aligned_alloc(VHDX_PAGE, c->room * VHDX_PAGE);
-    c->pages = calloc(c->room, sizeof *c->pages);
-    c->pinned = calloc(c->room, sizeof(struct bm_page *));
-    c->apply = calloc(c->room, sizeof *c->apply);
-    c->apply_iov = calloc(c->room, sizeof *c->apply_iov);
-    if (c->entry && c->snap && c->pages && c->pinned && c->apply && c->apply_iov)
+    size_t room = MIN((size_t)PAGES_MAX, (size_t)(most - most / 64 - 6));
+
+    if (c->batch.room)
         return 0;
-    c->room = 0;
-    return -ENOMEM;
-}
-
-static uint8_t *snap_page(struct vhdx *v, uint64_t off)
-{
-    struct vhdx_commit *c = &v->c;
-    uint8_t *to = c->snap + c->n_pages * VHDX_PAGE;
-
-    c->pages[c->n_pages++] = (struct vhdx_log_page){ off, to };
-    return to;
-}
-
-static int falling(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return x < y ? 1 : x > y ? -1 : 0;
+    free(c->entry);
+    free(c->pages);
+    c->entry = aligned_alloc(VHDX_PAGE, vhdx_log_entry_size(room));
+    c->pages = calloc(room, sizeof *c->pages);
+    return c->entry && c->pages ? batch_init(&c->batch, v->file, VHDX_PAGE, room) : -ENOMEM;
 }
 
 static void snap_bat_page(struct vhdx *v, uint32_t page)
 {
-    uint8_t *to = snap_page(v, v->regions.bat.off + (uint64_t)page * VHDX_PAGE);
+    uint8_t *to = batch_add(&v->c.batch, v->regions.bat.off + (uint64_t)page * VHDX_PAGE,
+                            VHDX_PAGE);
     uint64_t first = (uint64_t)page * BAT_A_PAGE;
 
     memset(to, 0, VHDX_PAGE);
     for (uint64_t i = first; i < MIN(first + BAT_A_PAGE, v->geo.n_bat); i++)
         put_le64(to + (i - first) * 8, v->bat[i]);
-    v->bat_is_dirty[page / 8] &= (uint8_t)~(1u << page % 8);
 }
 
 /* Copy dirty pages, bitmaps first, then the BAT from its end: so each prefix of the log is
@@ -326,22 +260,12 @@ static void snap_bat_page(struct vhdx *v, uint32_t page)
 static void snapshot(struct vhdx *v)
 {
     struct vhdx_commit *c = &v->c;
-    struct bm_page *p;
 
-    c->n_pages = 0;
-    while (c->n_pages < c->room && (p = bm_take_dirty(&v->bits))) {
-        memcpy(snap_page(v, p->file_off), p->data, VHDX_PAGE);
-        p->pins++; /* until it stands in its place, nobody may read it from there */
-        c->pinned[c->n_pinned++] = p;
-    }
-    if (v->n_bat_dirty) /* else there may be no array; the same below */
-        qsort(v->bat_dirty, v->n_bat_dirty, sizeof *v->bat_dirty, falling);
-    size_t n = 0;
-    while (c->n_pages < c->room && n < v->n_bat_dirty)
-        snap_bat_page(v, v->bat_dirty[n++]);
-    if (n)
-        memmove(v->bat_dirty, v->bat_dirty + n, (v->n_bat_dirty - n) * sizeof *v->bat_dirty);
-    v->n_bat_dirty -= n;
+    c->batch.n = 0;
+    batch_add_bitmaps(&c->batch, &v->bits);
+    dirty_set_sort(&v->bat_dirty);
+    while (c->batch.n < c->batch.room && v->bat_dirty.n)
+        snap_bat_page(v, dirty_set_take(&v->bat_dirty));
     c->more = pages_dirty(v);
     if (c->more)
         return;
@@ -370,59 +294,41 @@ static bool log_fits(const struct vhdx *v, uint32_t n)
 static void write_entry(struct vhdx *v)
 {
     struct vhdx_commit *c = &v->c;
-    uint32_t n = vhdx_log_entry_size(c->n_pages);
+    const struct batch *b = &c->batch;
+    uint32_t n = vhdx_log_entry_size(b->n);
     uint32_t first = MIN(n, v->hdr.log_len - v->log.head);
     struct vhdx_log_entry e = {
         .tail = v->log.tail == v->log.head ? v->log.head : v->log.tail, .seq = ++v->log.seq,
         .flushed = MIN(v->durable_size, v->file->size), .last = MAX(v->end, v->durable_size),
     };
 
-    vhdx_log_entry_encode(c->entry, c->pages, c->n_pages, v->hdr.log_guid, &e);
+    for (size_t i = 0; i < b->n; i++)
+        c->pages[i] = (struct vhdx_log_page){ b->rq[i].off, b->iov[i].iov_base };
+    vhdx_log_entry_encode(c->entry, c->pages, b->n, v->hdr.log_guid, &e);
     TRACE("disk", "vhdx_log", "entry %llu, %zu pages, at %#x, tail %#x",
-          (unsigned long long)e.seq, c->n_pages, v->log.head, e.tail);
+          (unsigned long long)e.seq, b->n, v->log.head, e.tail);
     if (first == n) {
         step_io(v, DISK_WRITE, v->hdr.log_off + v->log.head, c->entry, n, commit_step);
     } else { /* around the end: two requests, one after the other */
         c->step = STEP_ENTRY_REST;
-        c->n_applying = first; /* noted for the second part */
+        c->n_before_wrap = first;
         step_io(v, DISK_WRITE, v->hdr.log_off + v->log.head, c->entry, first, commit_step);
     }
 }
 
-static void apply_done(struct disk_rq *rq, int err)
+static void batch_written(struct batch *b, int err)
 {
-    struct vhdx *v = rq->ctx;
-    struct vhdx_commit *c = &v->c;
+    struct vhdx *v = container_of(b, struct vhdx, c.batch);
 
-    if (err)
-        c->err = err;
-    if (--c->n_applying)
-        return;
-    if (c->err) {
-        commit_end(v, c->err);
+    if (err) {
+        commit_end(v, err);
         return;
     }
     v->log.applied = v->log.head;
-    unpin(v);
-    if (c->more) /* they did not fit into one entry */
-        c->step = STEP_SIZE;
+    batch_unpin(b);
+    if (v->c.more) /* they did not fit into one entry */
+        v->c.step = STEP_SIZE;
     commit_run(v);
-}
-
-static void apply(struct vhdx *v)
-{
-    struct vhdx_commit *c = &v->c;
-
-    c->n_applying = c->n_pages;
-    c->err = 0;
-    for (size_t i = 0; i < c->n_pages; i++) {
-        c->apply_iov[i] = (struct iovec){ c->pages[i].data, VHDX_PAGE };
-        c->apply[i] = (struct disk_rq){ .op = DISK_WRITE, .off = c->pages[i].off,
-                                        .len = VHDX_PAGE, .iov = &c->apply_iov[i], .n_iov = 1,
-                                        .done = apply_done, .ctx = v };
-    }
-    for (size_t i = 0; i < c->n_pages; i++)
-        disk_submit(v->file, &c->apply[i]);
 }
 
 /* Blocks whose freeing is durable and that nobody is reading or writing any more. */
@@ -457,7 +363,7 @@ static void commit_run(struct vhdx *v)
         c->step++;
         __attribute__((fallthrough));
     case STEP_FIRST_FLUSH:
-        n = (uint32_t)MIN(c->room, v->n_bat_dirty + v->bits.n_dirty);
+        n = (uint32_t)MIN(c->batch.room, v->bat_dirty.n + v->bits.n_dirty);
         bool flush_first = v->need_order || !log_fits(v, vhdx_log_entry_size(n));
         snapshot(v); /* bits that are set from now on wait for the next round */
         if (flush_first) {
@@ -470,17 +376,17 @@ static void commit_run(struct vhdx *v)
         write_entry(v);
         return;
     case STEP_ENTRY_REST: /* the second part of an entry that wraps */
-        n = vhdx_log_entry_size(c->n_pages) - (uint32_t)c->n_applying;
-        step_io(v, DISK_WRITE, v->hdr.log_off, c->entry + c->n_applying, n, commit_step);
+        n = vhdx_log_entry_size(c->batch.n) - c->n_before_wrap;
+        step_io(v, DISK_WRITE, v->hdr.log_off, c->entry + c->n_before_wrap, n, commit_step);
         return;
     case STEP_ENTRY_DONE:
-        v->log.head = (v->log.head + vhdx_log_entry_size(c->n_pages)) % v->hdr.log_len;
+        v->log.head = (v->log.head + vhdx_log_entry_size(c->batch.n)) % v->hdr.log_len;
         flush_file(v);
         return;
     case STEP_DURABLE:
         if (!c->more)
-            answer(&v->c.waiters, 0);
-        apply(v);
+            rq_list_finish(&v->c.waiters, 0);
+        batch_write(&c->batch, batch_written);
         return;
     case STEP_PUNCH:
         if (punch_next(v)) {
@@ -506,8 +412,7 @@ static void commit_start(struct vhdx *v)
     struct vhdx_commit *c = &v->c;
 
     c->running = true;
-    c->waiters = v->flushes;
-    v->flushes = NULL;
+    c->waiters = rq_list_take(&v->flushes);
     c->step = STEP_SIZE;
     if (pages_dirty(v) && make_room(v) < 0) {
         commit_end(v, -ENOMEM);
@@ -534,7 +439,7 @@ void vhdx_flush(struct vhdx *v, struct disk_rq *rq)
         disk_finish_soon(&v->disk, rq, -EIO);
         return;
     }
-    park(&v->flushes, &v->flushes_last, rq);
+    rq_list_add(&v->flushes, rq);
     if (!v->c.running && v->phase != VHDX_BEGINNING)
         commit_start(v);
 }
@@ -542,7 +447,7 @@ void vhdx_flush(struct vhdx *v, struct disk_rq *rq)
 void vhdx_commit_if_many(struct vhdx *v)
 {
     if (v->phase == VHDX_OPEN && !v->c.running &&
-        (v->n_bat_dirty + v->bits.n_dirty >= DIRTY_MANY || v->freed.n >= FREED_MANY))
+        (v->bat_dirty.n + v->bits.n_dirty >= DIRTY_MANY || v->freed.n >= FREED_MANY))
         commit_start(v);
 }
 
@@ -600,30 +505,12 @@ int vhdx_shut(struct vhdx *v, struct err *err)
     return r < 0 ? err_errno(err, -r, "the file could not be closed cleanly") : 0;
 }
 
-struct begin_wait {
-    struct disk_rq rq;
-    bool done;
-    int err;
-};
-
-static void begin_wait_done(struct disk_rq *rq, int err)
-{
-    struct begin_wait *w = container_of(rq, struct begin_wait, rq);
-
-    w->err = err;
-    w->done = true;
-}
-
-/* A discard of nothing at the front of the disk opens the log like any change does. */
 int vhdx_begin_sync(struct vhdx *v, struct err *err)
 {
-    struct begin_wait w = { .rq = { .op = DISK_DISCARD, .done = begin_wait_done } };
-
     if (v->phase == VHDX_OPEN)
         return 0;
-    vhdx_begin(v, &w.rq);
-    loop_run_until(v->disk.loop, &w.done);
-    return w.err < 0 ? err_errno(err, -w.err, "the log could not be opened") : 0;
+    int r = disk_begin_sync(&v->disk);
+    return r < 0 ? err_errno(err, -r, "the log could not be opened") : 0;
 }
 
 int vhdx_log_pages_sync(struct vhdx *v, struct vhdx_log_page *pages, size_t n, struct err *err)
@@ -635,7 +522,7 @@ int vhdx_log_pages_sync(struct vhdx *v, struct vhdx_log_page *pages, size_t n, s
         return r;
     if ((r = settle(v)) < 0 || (r = make_room(v)) < 0)
         return err_errno(err, -r, "metadata could not be changed");
-    assert(n <= c->room);
+    assert(n <= c->batch.room);
     r = disk_flush_sync(v->file);
     v->log.tail = v->log.applied;
     struct vhdx_log_entry e = { .tail = v->log.head, .seq = ++v->log.seq,

@@ -218,8 +218,7 @@ int vhdx_bat_load(struct vhdx *v, struct err *err)
     const uint64_t bytes = v->geo.n_bat * 8, step = MIB;
 
     v->bat = calloc(v->geo.n_bat, 8);
-    v->bat_is_dirty = calloc(1, bytes / VHDX_PAGE / 8 + 1);
-    if (!v->bat || !v->bat_is_dirty)
+    if (!v->bat || dirty_set_size(&v->bat_dirty, bytes / VHDX_PAGE + 1) < 0)
         return err_set(err, ENOMEM, "no memory for a BAT of %llu entries",
                        (unsigned long long)v->geo.n_bat);
     for (uint64_t at = 0; at < bytes;) {
