@@ -147,6 +147,11 @@ void jit_tlb(struct xlate *t, unsigned size, bool write)
     tlb(t, size, write, 0);
 }
 
+static bool is_slot(unsigned g)
+{
+    return g < GPRS && host_of(g) == H_NONE;
+}
+
 /* RAX = what makes of the operand's address the host's: the processor adds it to the registers, so nobody
  * waits for the comparison.  R11 is lost. */
 static struct host_rm tlb_direct(struct xlate *t, const struct jit_insn *u)
@@ -154,13 +159,19 @@ static struct host_rm tlb_direct(struct xlate *t, const struct jit_insn *u)
     bool write = u->rm_acc & ACC_W;
     int table = write ? offsetof(struct tlb, write) : offsetof(struct tlb, read);
     struct miss *m = look_up(t, u->mem_size, write, u->align);
-    unsigned base = u->in.base == INSN_NONE ? H_NONE : host_of(u->in.base);
+    unsigned base = u->in.base < GPRS ? host_of(u->in.base) : H_NONE;
     int32_t disp = (int32_t)u->in.disp;
 
     entry_op(t, X_MOV_RM, H_RAX, table + (int)offsetof(struct tlb_entry, add));
     m->done = A->p;
+    if (u->in.base == INSN_RIP) {
+        asm_op(A, X_ADD_RM | OPC_W, H_RAX, IN_VP(block_rip), 0);
+        disp += u->off + u->in.len; /* effective() has looked at the sum */
+    } else if (is_slot(u->in.base)) {
+        asm_op(A, X_ADD_RM | OPC_W, H_RAX, slot_of(u->in.base), 0);
+    }
     if (u->in.index == INSN_NONE)
-        return rm_sib(base, H_RAX, 0, disp);
+        return base == H_NONE ? rm_mem(H_RAX, disp) : rm_sib(base, H_RAX, 0, disp);
     if (base != H_NONE) {
         asm_op(A, X_LEA | OPC_W, H_RAX, rm_sib(base, H_RAX, 0, disp), 0);
         disp = 0;
@@ -205,19 +216,14 @@ static bool is_near(const struct xlate *t, const struct jit_insn *u)
            u->in.addr_size == (t->wide ? 8 : 4);
 }
 
-static bool is_slot(unsigned g)
-{
-    return g < GPRS && host_of(g) == H_NONE;
-}
-
 /* Is RAX free until the operand is used, and R11 where RAX would be? */
 static bool is_direct(const struct xlate *t, const struct jit_insn *u)
 {
     const struct insn *in = &u->in;
 
     return u->emit == emit_rm && t->wide && in->addr_size == 8 && in->seg < SEG_FS &&
-           (in->base < GPRS || in->index < GPRS) && !is_slot(in->base) && !is_slot(in->index) &&
-           in->base != INSN_RIP && !u->reads && !(u->partial && u->live) && !u->reg_high &&
+           (in->base != INSN_NONE || in->index < GPRS) && !is_slot(in->index) && !u->reads &&
+           !(u->partial && u->live) && !u->reg_high &&
            !(u->vex_general && is_slot(in->vvvv));
 }
 
@@ -243,7 +249,7 @@ static struct host_rm memory_operand(struct xlate *t, const struct jit_insn *u)
         jit_page(t, t->range[u->range - 1].slot, u->mem_size, write);
     } else if (is_direct(t, u)) {
         rm = tlb_direct(t, u);
-        if (near && !uses_slot(u) && jit_near_follows(t))
+        if (near && !is_slot(in->base) && !uses_slot(u) && jit_near_follows(t))
             asm_op(A, X_LEA | OPC_W, H_R11, rm, 0);
         else
             t->near_lost = true;
