@@ -48,7 +48,8 @@ struct place { /* [base + index * scale + disp]; index RSP: none */
 
 static struct place any_place(struct rng *r)
 {
-    struct place p = { .base = pick(r, bases, sizeof bases), .index = RSP, .scale = (unsigned)rng_below(r, 4) };
+    struct place p = { .base = pick(r, bases, sizeof bases), .index = RSP,
+                       .scale = (unsigned)rng_below(r, 4) };
 
     if (chance(r, 30))
         p.index = pick(r, indexes, sizeof indexes);
@@ -181,7 +182,8 @@ static unsigned gen_made(struct rng *r, struct diff_case *c)
     o = (struct out){ .r = r, .p = c->code[n] };
     put_access(&o, at);
     c->len[n++] = (uint8_t)o.n;
-    c->in.gpr[RSI] = DIFF_DATA + 0x1000 * (1 + rng_below(r, 5)) + rng_below(r, 2048) - 1024 - (rax << at.scale);
+    c->in.gpr[RSI] = DIFF_DATA + 0x1000 * (1 + rng_below(r, 5)) + rng_below(r, 2048) - 1024 -
+                     (rax << at.scale);
     if (chance(r, 40)) {
         o = (struct out){ .r = r, .p = c->code[n] };
         put_add(&o, chance(r, 50), RAX, (int)rng_below(r, 129) - 64);

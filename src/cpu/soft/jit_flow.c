@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_flow.c - branches of translated code: within the block, along links, through the jump cache.
  *
- * jit_return.c has returns.  A link is the interpreter's (op->imm), so whoever drops or makes a block does it for both.  Loops
- * look at attention and the clock where they go back, as all exits back and indirect ones do, and
- * those of blocks that have followed a jump back: no cycle is without.
+ * jit_return.c has returns.  A link is the interpreter's (op->imm), so whoever drops or makes a block
+ * does it for both.  Loops look at attention and the clock where they go back, as all exits back and
+ * indirect ones do, and those of blocks that have followed a jump back: no cycle is without.
  * Instructions that a branch forward within the block skips are counted as executed.
  * Called: jit.c. */
 #include "cpu/soft/jit_private.h"

@@ -11,7 +11,8 @@
 #include "cpu/soft/jit_asm.h"
 #include "cpu/soft/ops.h"
 
-#define VP_BIAS    ((int)(sizeof(((struct soft_vp *)0)->gpr) / 2 + 128)) /* from the first word one byte reaches */
+/* One byte reaches from R8 on. */
+#define VP_BIAS    ((int)(sizeof(((struct soft_vp *)0)->gpr) / 2 + 128))
 #define VP_AT(member) ((int)offsetof(struct soft_vp, member) - VP_BIAS)
 #define IN_VP(member) rm_mem(H_RBP, VP_AT(member))
 
