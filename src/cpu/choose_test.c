@@ -8,6 +8,7 @@ TEST(choice)
     char why[256] = "";
     struct clock c;
     enum engine_kind kind;
+    unsigned long long mips = 0;
     uint64_t ns;
 
     clock_init(&c);
@@ -18,6 +19,10 @@ TEST(choice)
     EXPECT(strncmp(why, engine_name(kind), strlen(engine_name(kind))) == 0);
     if (access("/dev/kvm", R_OK | W_OK) < 0)
         EXPECT_EQ(kind, ENGINE_SOFT);
+    if (kind == ENGINE_KVM) { /* only as hardware runs it */
+        EXPECT_EQ(sscanf(why, "kvm: runs a test guest at %llu MIPS", &mips), 1);
+        EXPECT(mips >= 100);
+    }
     /* 50 ms are promised; a loaded machine may take some more. */
     EXPECT(ns < 200 * NS_PER_MS);
 }
