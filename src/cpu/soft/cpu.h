@@ -120,6 +120,8 @@ struct soft_fpu {
 };
 
 #define TOP_LIMIT (PAGE_SIZE - 7) /* 8 bytes fit */
+#define RUN_WORDS_MAX 7           /* pushes or pops with one check (jit_run.c) */
+#define RUN_LIMIT (PAGE_SIZE - RUN_WORDS_MAX * 8 + 1)
 
 /* Pages that loops of translated code go through: entries of the TLB (jit_page.c). */
 #define PAGE_SLOTS 8
@@ -139,6 +141,7 @@ struct soft_vp {
     struct tlb *tlb;         /* the current set: by address space and privilege (mem.h) */
     uint64_t top_tag, top_host; /* one of its write entries, most likely the stack's (jit_emit.c) */
     uint64_t top_limit;         /* for accesses at less than this in it: TOP_LIMIT, or 0 */
+    uint64_t run_limit;         /* the same of runs: RUN_LIMIT, or 0 */
     uint64_t seg_base[SEGS]; /* copies of seg[].base for address formation; 0 where 64-bit says so */
     uint32_t attention;      /* any thread: atomic */
     uint32_t jump_tag;       /* of valid entries of the jump cache: generation, mode */

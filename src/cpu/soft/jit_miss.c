@@ -225,6 +225,8 @@ static void put_top(struct asm_buf *a, struct jit_common *c, unsigned k, bool wr
     asm_op(a, X_MOV_MR | OPC_W, H_R11, IN_VP(top_host), 0);
     asm_op(a, 0xc7 | OPC_W, 0, IN_VP(top_limit), 4);
     asm_32(a, TOP_LIMIT);
+    asm_op(a, 0xc7 | OPC_W, 0, IN_VP(run_limit), 4);
+    asm_32(a, RUN_LIMIT);
     asm_op(a, X_ADD_RM | OPC_W, H_R11, IN_VP(next_rip), 0);
     asm_8(a, 0xc3);
     asm_land(a, miss);

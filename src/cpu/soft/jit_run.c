@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit_run.c - runs of pushes and pops, as functions begin and end with: one check for all of them.
  *
- * What the run accesses lies on the stack's page (jit_top()) but when it crosses into another, or when
- * the stack has moved: then the same instructions one by one, out of line.
+ * What the run accesses lies on the stack's page (jit_top()), but near its end, or when the stack has
+ * moved: then the same instructions one by one, out of line.
  * Called: jit.c. */
 #include "cpu/soft/jit_private.h"
 
 #define A (&t->a)
 #define WORD     8
-#define RUN_MAX  7 /* words */
 
 /* A move between registers that may stand among them: nothing of it needs R11, RSP or flags. */
 static bool passes(const struct jit_insn *u)
@@ -38,7 +37,7 @@ static bool find_run(const struct xlate *t, unsigned *ret_n, unsigned *ret_last)
 
     if (!t->wide || (!push && t->insn[t->i].emit != emit_pop))
         return false;
-    for (unsigned i = t->i; i < t->n && n < RUN_MAX; i++) {
+    for (unsigned i = t->i; i < t->n && n < RUN_WORDS_MAX; i++) {
         const struct jit_insn *u = &t->insn[i];
         bool more = push ? is_push(u) : u->emit == emit_pop || (u->emit == emit_ret && n);
 
@@ -102,9 +101,8 @@ bool jit_run(struct xlate *t)
                              .recipe = t->recipe, .x87 = t->x87 };
     asm_op(A, X_LEA | OPC_W, H_R11, rm_mem(host_of(RSP), push ? -(int)(n * WORD) : 0), 0);
     asm_op(A, X_SUB_RM | OPC_W, H_R11, IN_VP(top_tag), 0);
-    asm_op(A, X_GROUP1_I | OPC_W, G_CMP, rm_reg(H_R11), 4);
-    asm_32(A, (uint32_t)(PAGE_SIZE - n * WORD));
-    r->from = asm_jcc_later(A, CC_A);
+    asm_op(A, X_CMP_RM | OPC_W, H_R11, IN_VP(run_limit), 0);
+    r->from = asm_jcc_later(A, CC_AE);
     asm_op(A, X_ADD_RM | OPC_W, H_R11, IN_VP(top_host), 0);
     flags_lost(t);
     t->near.valid = false;

@@ -650,7 +650,6 @@ int mmu_init(struct soft_vp *vp)
     m->next_tag = PCIDS;
     m->tag = m->tags[0];
     m->signature = ~UINT64_C(0);
-    mmu_forget_taken(vp);
     /* One a class: later ones are a luxury. */
     for (unsigned i = 0; i < CLASSES; i++)
         if (!new_set(m))

@@ -188,8 +188,7 @@ void mmu_release(struct soft_vp *vp, gpa_t at);
  * the VP's, or gives it another set, says so. */
 static inline void mmu_forget_taken(struct soft_vp *vp)
 {
-    vp->top_tag = TLB_EMPTY;
-    vp->top_limit = vp->page_limit[0] = vp->page_limit[1] = 0;
+    vp->top_limit = vp->run_limit = vp->page_limit[0] = vp->page_limit[1] = 0;
 }
 
 /* A VP has written to this RAM page. */

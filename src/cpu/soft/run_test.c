@@ -326,6 +326,23 @@ TEST(non_canonical)
     guest_free(g);
 }
 
+/* Two pushes to no address at all, behind INVLPG of the page that the last two were to. */
+GUEST(no_stack,
+      "mov $0x5a5a5a5a, %eax\n push %rax\n push %rax\n pop %rcx\n pop %rcx\n"
+      "movq $0, -8(%rsp)\n movq $0, -16(%rsp)\n invlpg -8(%rsp)\n"
+      "mov $0x8000000000001000, %rcx\n mov %rcx, %rsp\n push %rax\n push %rax" STOP);
+TEST(pushes_to_a_non_canonical_stack)
+{
+    struct guest *g = START(no_stack);
+    uint64_t v[2] = { 1, 1 };
+
+    EXPECT_EQ(vp_run(g->vp), VP_SHUTDOWN); /* nor can the fault be delivered there */
+    gmem_read(g->mem, GPA(STACK - sizeof v), v, sizeof v);
+    EXPECT_EQ(v[0], 0);
+    EXPECT_EQ(v[1], 0);
+    guest_free(g);
+}
+
 GUEST(strings,
       "cld\n mov $0x400000, %edi\n mov $0x5a, %al\n mov $100000, %ecx\n rep stosb\n"
       "mov $0x400000, %esi\n mov $0x500001, %edi\n mov $100000, %ecx\n rep movsb\n"
